@@ -33,7 +33,9 @@ export function addressRange(cidr: string): AddressRange {
   const [text = '', bits = ''] = cidr.split('/')
   const network = addressOctets(text)
   if (network === null) throw new TypeError(`not an address range: ${cidr}`)
-  const mask = network.map((_, index) => 0xff & (0xff00 >> Math.min(8, Math.max(0, Number(bits) - 8 * index))))
+  const mask = network.map(
+    (_, index) => 0xff & (0xff00 >> Math.min(8, Math.max(0, Number(bits) - 8 * index))),
+  )
   return { network, mask }
 }
 
