@@ -145,7 +145,15 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     .addColumn('expires_at', 'bigint', (column) => column.notNull())
     .addColumn('used_at', 'bigint')
     .addColumn('spki_sha256', blob)
-    .addColumn('serial', 'text', (column) => column.references('certificates.serial'))
+    .addColumn('serial', 'text')
+    .addForeignKeyConstraint(
+      'enrollment_credentials_certificate',
+      ['serial'],
+      'certificates',
+      ['serial'],
+      // Deferred: a credential is spent before the certificate that it is spent on is written.
+      (constraint) => constraint.deferrable().initiallyDeferred(),
+    )
     .execute()
 
   await db.schema

@@ -36,6 +36,22 @@ export async function findCertificate(db: Db, serial: string): Promise<RecordedC
   return (await withNames(db, rows))[0] ?? null
 }
 
+/** The newest certificate that an issuer made by a profile of the gateway's own, or null. */
+export async function findNewestOfProfile(
+  db: Db,
+  issuerId: string,
+  profile: string,
+): Promise<CertificateRow | null> {
+  const row = await db
+    .selectFrom('certificates')
+    .selectAll()
+    .where('issuer_id', '=', issuerId)
+    .where('profile', '=', profile)
+    .orderBy('not_after', 'desc')
+    .executeTakeFirst()
+  return row ?? null
+}
+
 /** Certificates that were issued to devices, newest first. */
 export async function listDeviceCertificates(
   db: Db,

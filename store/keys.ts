@@ -13,18 +13,23 @@ export async function readKey(db: Db, id: string): Promise<KeyRow> {
   return db.selectFrom('keys').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
 }
 
-/** The newest key for a purpose, or null. */
-export async function findNewestKey(db: Db, purpose: KeyRow['purpose']): Promise<KeyRow | null> {
-  const row = await db
-    .selectFrom('keys')
-    .selectAll()
+/** Deletes the keys for a purpose that `keep` replaces: all others, or those of one issuer's certificates. */
+export async function deleteReplacedKeys(
+  tx: Tx,
+  replaced: { purpose: KeyRow['purpose']; keep: string; issuerId?: string },
+): Promise<void> {
+  const { purpose, keep, issuerId } = replaced
+  await tx.db
+    .deleteFrom('keys')
     .where('purpose', '=', purpose)
-    .orderBy('created_at', 'desc')
-    .orderBy('id', 'desc')
-    .executeTakeFirst()
-  return row ?? null
-}
-
-export async function deleteKey(tx: Tx, id: string): Promise<void> {
-  await tx.db.deleteFrom('keys').where('id', '=', id).execute()
+    .where('id', '<>', keep)
+    .$if(issuerId !== undefined, (query) =>
+      query.where('id', 'in', (sub) =>
+        sub
+          .selectFrom('certificates')
+          .select('serial')
+          .where('issuer_id', '=', issuerId ?? ''),
+      ),
+    )
+    .execute()
 }
