@@ -75,7 +75,8 @@ export class CrlPublisher {
     const number = await ledger.nextCrlNumber(issuer.id)
     const now = Math.floor(clock.now() / SECOND) * SECOND
     const revoked = await ledger.revoked(issuer.id, now - KEEP_EXPIRED)
-    const thisUpdate = now - BACKDATE
+    const latest = revoked.reduce((time, status) => Math.max(time, status.revoked_at ?? 0), 0)
+    const thisUpdate = Math.max(now - BACKDATE, Math.min(latest, now))
     const nextUpdate = now + LIFE
     const der = signCrl(
       {

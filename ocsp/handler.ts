@@ -1,4 +1,4 @@
-import Router from '@koa/router'
+import { Router } from '@koa/router'
 import type { Context } from 'koa'
 import { BodyError, readBody } from '../base/body.ts'
 import { type Clock, MINUTE, SECOND } from '../base/clock.ts'

@@ -14,7 +14,7 @@ import { type CertStatus, OCSP_ERROR, ocspError, type SingleAnswer, signOcspResp
 const ANSWER_LIFE = 4 * HOUR
 /** An answer is signed anew when half of its life is over. */
 const RESIGN_AFTER = ANSWER_LIFE / 2
-/** Clients' clocks may be a little behind. */
+/** Clients' clocks may be a little behind; but no answer is older than the revocation it tells. */
 const BACKDATE = 5 * MINUTE
 /** Signed answers that are kept: a bound on memory, far above what a home has. */
 const MAX_KEPT = 20_000
@@ -90,8 +90,9 @@ export class Responder {
       answers.push({ certId: certId.encoded, status: await this.#status(responder.issuer, certId) })
     }
     const now = Math.floor(this.#options.clock.now() / SECOND) * SECOND
+    const revocations = answers.map(({ status }) => (status.kind === 'revoked' ? status.revokedAt : 0))
     const period = {
-      thisUpdate: now - BACKDATE,
+      thisUpdate: Math.max(now - BACKDATE, ...revocations),
       nextUpdate: Math.min(now + ANSWER_LIFE, responder.notAfter),
     }
     return {

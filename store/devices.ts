@@ -76,6 +76,17 @@ export async function replaceAddresses(tx: Tx, device: Device, addresses: string
   return gone.length + added.length > 0
 }
 
+/** Gives a device a new name in place of all that it had. */
+export async function renameDevice(tx: Tx, device: Device, name: string): Promise<void> {
+  await tx.db
+    .updateTable('device_names')
+    .set({ until: tx.now })
+    .where('device_id', '=', device.id)
+    .where('until', 'is', null)
+    .execute()
+  await openName(tx, device.id, name)
+}
+
 /** Marks a device as removed and ends its names and addresses; the rows stay for the record. */
 export async function closeDevice(tx: Tx, id: string): Promise<void> {
   await tx.db

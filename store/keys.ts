@@ -13,6 +13,15 @@ export async function readKey(db: Db, id: string): Promise<KeyRow> {
   return db.selectFrom('keys').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
 }
 
+/** Whether there is any key at all: then the file that opens them must exist. */
+export async function anyKey(db: Db): Promise<boolean> {
+  return (await db.selectFrom('keys').select('id').executeTakeFirst()) !== undefined
+}
+
+export async function hasKey(db: Db, id: string): Promise<boolean> {
+  return (await db.selectFrom('keys').select('id').where('id', '=', id).executeTakeFirst()) !== undefined
+}
+
 /** Deletes the keys for a purpose that `keep` replaces: all others, or those of one issuer's certificates. */
 export async function deleteReplacedKeys(
   tx: Tx,

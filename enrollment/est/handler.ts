@@ -1,5 +1,5 @@
 import type { TLSSocket } from 'node:tls'
-import Router from '@koa/router'
+import { Router } from '@koa/router'
 import type { Context, Middleware } from 'koa'
 import { BodyError, type BodyErrorCode, readBody } from '../../base/body.ts'
 import type { Clock } from '../../base/clock.ts'

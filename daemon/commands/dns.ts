@@ -1,0 +1,123 @@
+import { readFileSync } from 'node:fs'
+import { type Command, InvalidArgumentError } from 'commander'
+import { HearthError, reasonOf } from '../../base/errors.ts'
+import { type Cli, facts, table } from '../cli.ts'
+
+interface HandRecord {
+  owner: string
+  type: string
+  ttl: number
+  data: string
+}
+
+class FileError extends HearthError<'FILE_UNREADABLE'> {}
+
+export function addDnsCommands(program: Command, cli: Cli): void {
+  const dns = program.command('dns').description("records in the home's zone")
+
+  dns
+    .command('list')
+    .description('the records added by hand')
+    .action(async () => {
+      const records = await cli.call<HandRecord[]>('dns.list')
+      cli.print(records, () =>
+        table(
+          ['NAME', 'TTL', 'TYPE', 'DATA'],
+          records.map(({ owner, ttl, type, data }) => [owner, String(ttl), type, data]),
+        ),
+      )
+    })
+
+  dns
+    .command('add')
+    .description('add a record')
+    .argument('<name>', 'such as nas, *.apps, nas.home.arpa, or @ for the zone itself')
+    .argument('<type>', 'A, AAAA, CNAME, TXT, SRV, PTR, ...')
+    .argument('<data...>', 'as in a master file')
+    .option('--ttl <seconds>', 'how long it may be kept', wholeNumber)
+    .action(async (owner: string, type: string, data: string[], { ttl }: { ttl?: number }) => {
+      const added = await cli.call<HandRecord>('dns.add', { owner, type, data: recordData(type, data), ttl })
+      cli.print(added, `${added.owner}. ${added.ttl} ${added.type} ${added.data}`)
+    })
+
+  dns
+    .command('remove')
+    .description("remove a name's records, those of one type, or one")
+    .argument('<name>')
+    .argument('[type]')
+    .argument('[data...]')
+    .action(async (owner: string, type: string | undefined, data: string[]) => {
+      const { removed } = await cli.call<{ removed: HandRecord[] }>('dns.remove', {
+        owner,
+        type,
+        data: type !== undefined && data.length > 0 ? recordData(type, data) : undefined,
+      })
+      cli.print({ removed }, `removed: ${removed.length}`)
+    })
+
+  dns
+    .command('import')
+    .description('add the records of a master file: all of them, or none')
+    .argument('<file>')
+    .action(async (path: string) => {
+      const result = await cli.call<{ imported: number }>('dns.import', { file: readMasterFile(path) })
+      cli.print(result, `imported: ${result.imported} records`)
+    })
+
+  dns
+    .command('export')
+    .description('the zone as a master file, to standard output')
+    .action(async () => {
+      const { file } = await cli.call<{ file: string }>('dns.export')
+      if (cli.json) cli.print({ file }, '')
+      else cli.write(file)
+    })
+
+  dns
+    .command('query')
+    .description('ask a question, and see who answered it')
+    .argument('<name>')
+    .argument('[type]', 'record type', 'A')
+    .action(async (name: string, type: string) => {
+      const answer = await cli.call<{
+        rcode: string
+        source: string
+        upstream?: string
+        milliseconds: number
+        answers: string[]
+        reason?: string
+      }>('dns.query', { name, type })
+      cli.print(
+        answer,
+        () =>
+          `${[...answer.answers, ''].join('\n')}${facts([
+            ['Answer', answer.reason === undefined ? answer.rcode : `${answer.rcode}: ${answer.reason}`],
+            ['From', [answer.source, answer.upstream].filter((part) => part !== undefined).join(', ')],
+            ['Time', `${answer.milliseconds} ms`],
+          ])}`,
+      )
+    })
+}
+
+/** Text that was one shell word with blanks in it is one string of the record. */
+function recordData(type: string, words: string[]): string {
+  if (type.toUpperCase() !== 'TXT') return words.join(' ')
+  return words
+    .map((word) =>
+      /[\s;()]/.test(word) && !word.startsWith('"') ? `"${word.replace(/["\\]/g, '\\$&')}"` : word,
+    )
+    .join(' ')
+}
+
+function readMasterFile(path: string): string {
+  try {
+    return readFileSync(path === '-' ? 0 : path, 'utf8')
+  } catch (error) {
+    throw new FileError('FILE_UNREADABLE', `the file ${path} cannot be read: ${reasonOf(error)}`)
+  }
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,10}$/.test(text)) throw new InvalidArgumentError('write whole seconds, such as 300')
+  return Number(text)
+}

@@ -1,0 +1,30 @@
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { HearthError, reasonOf } from '../base/errors.ts'
+
+export class DataDirError extends HearthError<'DATA_DIR_UNUSABLE'> {}
+
+/**
+ * Makes the data directory if it is missing (0700), and proves that it can be used.
+ *
+ * @throws {DataDirError} saying what is in the way.
+ */
+export function openDataDir(path: string): void {
+  const unusable = (problem: string, cause?: unknown) =>
+    new DataDirError('DATA_DIR_UNUSABLE', `the data directory ${path} ${problem}`, { cause })
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw unusable(`cannot be made: ${reasonOf(error)}. Make it by hand, or set another dataDir`, error)
+  }
+  if (!statSync(path).isDirectory()) throw unusable('is a file, not a directory. Set another dataDir')
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (error) {
+    const user = process.getuid?.() ?? 'this user'
+    throw unusable(
+      `cannot be written by user ${user}. Say "chown -R ${user} ${path}" (or its parent ${dirname(path)}), or set another dataDir`,
+      error,
+    )
+  }
+}

@@ -1,0 +1,212 @@
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
+import { createSecureServer } from 'node:http2'
+import { createServer as createHttpsServer } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import type { SecureContextOptions, SecureVersion, Server as TlsServer } from 'node:tls'
+import { SECOND } from '../base/clock.ts'
+import { HearthError, reasonOf } from '../base/errors.ts'
+import type { Listen } from './config.ts'
+
+export type ListenerErrorCode = 'PORT_TAKEN' | 'PORT_FORBIDDEN' | 'ADDRESS_ABSENT' | 'LISTEN_FAILED'
+
+export class ListenerError extends HearthError<ListenerErrorCode> {}
+
+/** A service on one port of several addresses. */
+export interface Listener {
+  readonly port: number
+  /** Refuses new connections and closes the old ones. */
+  close(): Promise<void>
+}
+
+/** Connections a listener holds at most: a home has dozens. */
+const MAX_CONNECTIONS = 500
+
+/** Slow senders are cut off: headers within 10 s, the whole request within 30 s. */
+const HEADERS_TIMEOUT = 10 * SECOND
+const REQUEST_TIMEOUT = 30 * SECOND
+const HANDSHAKE_TIMEOUT = 10 * SECOND
+const IDLE_TIMEOUT = 60 * SECOND
+
+/** Tries for a port that is free on every address, where any will do. */
+const FREE_PORT_TRIES = 20
+
+/** What a TLS listener shows: certificate and key can be exchanged while it runs. */
+export interface TlsIdentity {
+  context: () => SecureContextOptions
+  /** The OCSP answer to staple for the current certificate, DER. */
+  staple: () => Promise<Buffer | null>
+  minVersion: SecureVersion
+}
+
+/** A TLS listener; `renew` makes it take its identity anew, for connections from then on. */
+export interface TlsListener extends Listener {
+  renew(): void
+}
+
+export async function listenHttp(name: string, at: Listen, handler: RequestListener): Promise<Listener> {
+  return listen(name, at, () => limited(createHttpServer(handler)))
+}
+
+/** HTTP/2 and 1.1 over TLS. */
+export async function listenHttps(
+  name: string,
+  at: Listen,
+  identity: TlsIdentity,
+  handler: RequestListener,
+): Promise<TlsListener> {
+  return listenTls(name, at, identity, () => {
+    const server = createSecureServer(
+      {
+        ...identity.context(),
+        minVersion: identity.minVersion,
+        allowHTTP1: true,
+        handshakeTimeout: HANDSHAKE_TIMEOUT,
+        settings: { maxConcurrentStreams: 64 },
+      },
+      handler as unknown as Parameters<typeof createSecureServer>[1],
+    )
+    server.setTimeout(IDLE_TIMEOUT)
+    return server
+  })
+}
+
+/**
+ * HTTP/1.1 over TLS that asks for a client certificate and lets connections without a valid one through.
+ *
+ * Whether a certificate counts is for the handler to prove: see enrollment/authorize.ts.
+ */
+export async function listenMutualTls(
+  name: string,
+  at: Listen,
+  identity: TlsIdentity,
+  handler: RequestListener,
+): Promise<TlsListener> {
+  return listenTls(name, at, identity, () =>
+    limited(
+      createHttpsServer(
+        {
+          ...identity.context(),
+          minVersion: identity.minVersion,
+          requestCert: true,
+          rejectUnauthorized: false,
+          handshakeTimeout: HANDSHAKE_TIMEOUT,
+        },
+        handler,
+      ),
+    ),
+  )
+}
+
+async function listenTls(
+  name: string,
+  at: Listen,
+  identity: TlsIdentity,
+  create: () => TlsServer,
+): Promise<TlsListener> {
+  const servers: TlsServer[] = []
+  const listener = await listen(name, at, () => {
+    const server = create()
+    server.on('OCSPRequest', (_certificate, _issuer, callback) => {
+      identity.staple().then(
+        (staple) => callback(null, staple ?? Buffer.alloc(0)),
+        () => callback(null, Buffer.alloc(0)),
+      )
+    })
+    server.on('tlsClientError', () => {}) // a failed handshake is the client's affair; the socket is closed
+    servers.push(server)
+    return server
+  })
+  return {
+    port: listener.port,
+    close: () => listener.close(),
+    renew: () => {
+      for (const server of servers) server.setSecureContext(identity.context())
+    },
+  }
+}
+
+function limited<T extends Server>(server: T): T {
+  server.headersTimeout = HEADERS_TIMEOUT
+  server.requestTimeout = REQUEST_TIMEOUT
+  server.keepAliveTimeout = IDLE_TIMEOUT
+  server.maxRequestsPerSocket = 0
+  return server
+}
+
+/** One server per address, all on the same port; port 0 becomes one that is free on each. */
+async function listen(name: string, at: Listen, create: () => Server | TlsServer): Promise<Listener> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await listenOnce(name, at, create)
+    } catch (error) {
+      const again = at.port === 0 && tries < FREE_PORT_TRIES
+      if (!(again && error instanceof ListenerError && error.code === 'PORT_TAKEN')) throw error
+    }
+  }
+}
+
+async function listenOnce(name: string, at: Listen, create: () => Server | TlsServer): Promise<Listener> {
+  const servers: (Server | TlsServer)[] = []
+  const sockets = new Set<{ destroy(): void }>()
+  let port = at.port
+  const close = async () => {
+    const closed = servers.map(
+      (server) =>
+        new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve())),
+    )
+    for (const socket of sockets) socket.destroy()
+    await Promise.all(closed)
+  }
+  for (const address of at.addresses) {
+    const server = create()
+    server.maxConnections = MAX_CONNECTIONS
+    server.on('connection', (socket) => {
+      sockets.add(socket)
+      socket.on('close', () => sockets.delete(socket))
+    })
+    servers.push(server)
+    try {
+      port = await bind(server, address, port)
+    } catch (error) {
+      await close()
+      throw listenError(name, address, port, error)
+    }
+  }
+  return { port, close }
+}
+
+function bind(server: Server | TlsServer, address: string, port: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: address, port, ipv6Only: address.includes(':') }, () => {
+      server.off('error', reject)
+      resolve((server.address() as AddressInfo).port)
+    })
+  })
+}
+
+function listenError(name: string, address: string, port: number, error: unknown): ListenerError {
+  const where = `${address} port ${port} (listen.${name})`
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'EADDRINUSE':
+      return new ListenerError(
+        'PORT_TAKEN',
+        `another program has ${where}. Stop it ("ss -ltnp" shows which), or set another port under listen.${name}`,
+      )
+    case 'EACCES':
+      return new ListenerError(
+        'PORT_FORBIDDEN',
+        `this user may not listen on ${where}. Use a port above 1023, or give the service CAP_NET_BIND_SERVICE`,
+      )
+    case 'EADDRNOTAVAIL':
+    case 'EAFNOSUPPORT':
+      return new ListenerError(
+        'ADDRESS_ABSENT',
+        `this machine has no address ${address}, so listen.${name} cannot use it. "ip address" shows those it has`,
+      )
+    default:
+      return new ListenerError('LISTEN_FAILED', `cannot listen on ${where}: ${reasonOf(error)}`, {
+        cause: error,
+      })
+  }
+}

@@ -1,0 +1,343 @@
+import { type Clock, rfc3339 } from '../base/clock.ts'
+import { HearthError } from '../base/errors.ts'
+import type { ClockGuard } from '../ca/clockGuard.ts'
+import type { Hierarchy } from '../ca/hierarchy.ts'
+import {
+  REVOCATION_REASONS,
+  type RevocationReason,
+  reasonName,
+  revokeName,
+  revokeSerial,
+} from '../ca/revocation.ts'
+import { checkRecord, findRecords, parseImport, printExport } from '../dns/records.ts'
+import type { DnsServer } from '../dns/server.ts'
+import { qrText } from '../enrollment/credential.ts'
+import type { Devices, HandedCredential } from '../enrollment/devices.ts'
+import { readAudit } from '../store/audit.ts'
+import { findCertificate, listDeviceCertificates, type RecordedCertificate } from '../store/certificates.ts'
+import type { Store } from '../store/database.ts'
+import { type Device, findDevice, listDevices } from '../store/devices.ts'
+import { deleteRecords, putRecords } from '../store/records.ts'
+import { readZone } from '../store/zone.ts'
+import { pem } from '../x509/certificate.ts'
+import { sha256 } from '../x509/spki.ts'
+import type { Operation } from './control.ts'
+import type { StatusReport } from './status.ts'
+
+/** A refusal of the operations themselves. */
+class OperationError extends HearthError<'CERTIFICATE_UNKNOWN'> {}
+
+export interface OperationsOptions {
+  store: Store
+  clock: Clock
+  hierarchy: Hierarchy
+  guard: ClockGuard
+  devices: Devices
+  dns: DnsServer
+  domain: string
+  gatewayName: string
+  /** `host:port` of the EST listener, for QR codes. */
+  estHost: string
+  status: () => Promise<StatusReport>
+}
+
+const ACTOR = 'cli'
+const MAX_LISTED = 10_000
+
+const text = (maxLength = 300) => ({ type: 'string', maxLength })
+const object = (properties: Record<string, object>, required: string[] = []) => ({
+  type: 'object',
+  additionalProperties: false,
+  properties,
+  required,
+})
+
+/** What `bin/hearth` can ask of a running gateway, by name; results are what `--json` prints. */
+export function operations(options: OperationsOptions): Record<string, Operation> {
+  const { store, clock, hierarchy, guard, devices, dns, domain, gatewayName } = options
+  const zoneOptions = { domain, gatewayName }
+
+  return {
+    status: { params: object({}), run: options.status },
+
+    'ca.show': { params: object({}), run: async () => describeHierarchy(hierarchy) },
+
+    'ca.root': {
+      params: object({}),
+      run: async () => ({
+        pem: pem(hierarchy.root.certificate, 'CERTIFICATE'),
+        der: hierarchy.root.certificate.toString('base64'),
+        sha256: fingerprint(hierarchy.root.certificate),
+      }),
+    },
+
+    'device.add': {
+      params: object(
+        { name: text(), addresses: { type: 'array', items: text(), maxItems: 100 }, profile: text() },
+        ['name', 'addresses'],
+      ),
+      run: async (params: { name: string; addresses: string[]; profile?: string }) =>
+        describeCredential(await devices.add(params, ACTOR), options),
+    },
+
+    'device.token': {
+      params: object({ name: text() }, ['name']),
+      run: async ({ name }: { name: string }) =>
+        describeCredential(await devices.newCredential(name, ACTOR), options),
+    },
+
+    'device.list': {
+      params: object({}),
+      run: async () => (await listDevices(store.db)).map(describeDevice),
+    },
+
+    'device.show': {
+      params: object({ name: text() }, ['name']),
+      run: async ({ name }: { name: string }) => {
+        const device = await devices.find(name)
+        const certificates = await listDeviceCertificates(store.db, { deviceId: device.id, limit: 100 })
+        return {
+          ...describeDevice(device),
+          certificates: certificates.map((certificate) =>
+            describeCertificate(certificate, device, clock.now()),
+          ),
+        }
+      },
+    },
+
+    'device.remove': {
+      params: object({ name: text() }, ['name']),
+      run: ({ name }: { name: string }) => devices.remove(name, ACTOR),
+    },
+
+    'cert.list': {
+      params: object({}),
+      run: async () => {
+        const certificates = await listDeviceCertificates(store.db, { limit: MAX_LISTED })
+        const known = new Map((await listDevices(store.db)).map((device) => [device.id, device]))
+        return Promise.all(
+          certificates.map(async (certificate) =>
+            describeCertificate(
+              certificate,
+              known.get(certificate.device_id!) ?? (await findDevice(store.db, certificate.device_id!)),
+              clock.now(),
+            ),
+          ),
+        )
+      },
+    },
+
+    'cert.show': {
+      params: object({ serial: text() }, ['serial']),
+      run: async ({ serial }: { serial: string }) => {
+        const certificate = await findCertificate(store.db, readSerial(serial))
+        if (certificate === null || certificate.device_id === null) {
+          throw new OperationError(
+            'CERTIFICATE_UNKNOWN',
+            `there is no certificate with serial ${serial}; "hearth cert list" shows those there are`,
+          )
+        }
+        return {
+          ...describeCertificate(certificate, await findDevice(store.db, certificate.device_id), clock.now()),
+          subject: certificate.subject,
+          issuer: certificate.issuer_id,
+          sha256: fingerprint(certificate.certificate),
+          issuedAt: rfc3339(certificate.issued_at),
+          requestedBy: certificate.requested_by,
+          pem: pem(certificate.certificate, 'CERTIFICATE'),
+        }
+      },
+    },
+
+    'cert.revoke': {
+      params: object({ which: text(), reason: { enum: Object.keys(REVOCATION_REASONS) } }, [
+        'which',
+        'reason',
+      ]),
+      run: async ({ which, reason }: { which: string; reason: RevocationReason }) => ({
+        revoked: isSerial(which)
+          ? await revokeSerial(store, readSerial(which), reason, ACTOR)
+          : await revokeName(store, devices.fullName(which), reason, ACTOR),
+      }),
+    },
+
+    'dns.list': {
+      params: object({}),
+      run: async () => (await readZone(store.db)).records,
+    },
+
+    'dns.add': {
+      params: object(
+        { owner: text(1100), type: text(20), data: text(20_000), ttl: { type: 'integer', minimum: 0 } },
+        ['owner', 'type', 'data'],
+      ),
+      run: (params: { owner: string; type: string; data: string; ttl?: number }) =>
+        store.transaction(async (tx) => {
+          const record = checkRecord(params, await readZone(tx.db), zoneOptions)
+          await putRecords(tx, [record])
+          await tx.change('dns.changed', record.owner)
+          await tx.audit({
+            actor: ACTOR,
+            action: 'dns.add',
+            subject: record.owner,
+            outcome: 'done',
+            detail: `${record.ttl} ${record.type} ${record.data}`,
+          })
+          return record
+        }),
+    },
+
+    'dns.remove': {
+      params: object({ owner: text(1100), type: text(20), data: text(20_000) }, ['owner']),
+      run: (params: { owner: string; type?: string; data?: string }) =>
+        store.transaction(async (tx) => {
+          const removed = findRecords(params, await readZone(tx.db), zoneOptions)
+          for (const record of removed) await deleteRecords(tx, record)
+          const owner = removed[0]!.owner
+          await tx.change('dns.changed', owner)
+          await tx.audit({
+            actor: ACTOR,
+            action: 'dns.remove',
+            subject: owner,
+            outcome: 'done',
+            detail: removed
+              .map((record) => `${record.type} ${record.data}`)
+              .join('; ')
+              .slice(0, 1000),
+          })
+          return { removed }
+        }),
+    },
+
+    'dns.import': {
+      params: object({ file: { type: 'string' } }, ['file']),
+      run: ({ file }: { file: string }) =>
+        store.transaction(async (tx) => {
+          const records = parseImport(file, await readZone(tx.db), zoneOptions)
+          await putRecords(tx, records)
+          await tx.change('dns.changed', domain)
+          await tx.audit({
+            actor: ACTOR,
+            action: 'dns.import',
+            subject: domain,
+            outcome: 'done',
+            detail: `${records.length} records`,
+          })
+          return { imported: records.length }
+        }),
+    },
+
+    'dns.export': {
+      params: object({}),
+      run: async () => ({ file: printExport(await readZone(store.db), zoneOptions) }),
+    },
+
+    'dns.query': {
+      params: object({ name: text(1100), type: text(20) }, ['name', 'type']),
+      run: ({ name, type }: { name: string; type: string }) => dns.explain(name, type),
+    },
+
+    'clock.accept': {
+      params: object({}),
+      run: async () => {
+        await guard.accept(ACTOR)
+        return { clock: guard.state() }
+      },
+    },
+
+    audit: {
+      params: object({ since: { type: 'integer', minimum: 0 } }, ['since']),
+      run: async ({ since }: { since: number }) =>
+        (await readAudit(store.db, since, MAX_LISTED)).map(
+          ({ at, actor, action, subject, outcome, detail }) => ({
+            at: rfc3339(at),
+            actor,
+            action,
+            subject,
+            outcome,
+            detail,
+          }),
+        ),
+    },
+  }
+}
+
+function describeHierarchy(hierarchy: Hierarchy) {
+  return hierarchy.all.map((issuer) => ({
+    id: issuer.id,
+    kind: issuer.kind,
+    current: issuer.kind === 'root' || issuer === hierarchy.current,
+    sha256: fingerprint(issuer.certificate),
+    notBefore: rfc3339(issuer.notBefore),
+    notAfter: rfc3339(issuer.notAfter),
+    crl: issuer.urls.crl,
+  }))
+}
+
+function describeCredential(handed: HandedCredential, options: OperationsOptions) {
+  const { deviceId, name, credential, expires } = handed
+  return {
+    deviceId,
+    name,
+    id: credential.id,
+    token: credential.token,
+    expires: rfc3339(expires),
+    qr: qrText({
+      host: options.estHost,
+      rootSha256: sha256(options.hierarchy.root.certificate),
+      credential,
+      expires,
+    }),
+  }
+}
+
+function describeDevice(device: Device) {
+  return {
+    deviceId: device.id,
+    kind: device.kind,
+    name: device.names[0] ?? null,
+    names: device.names,
+    addresses: device.addresses,
+    state: device.state,
+    profile: device.profile,
+    added: rfc3339(device.created_at),
+  }
+}
+
+function describeCertificate(certificate: RecordedCertificate, device: Device | null, now: number) {
+  return {
+    serial: certificate.serial,
+    names: certificate.names,
+    addresses: JSON.parse(certificate.addresses) as string[],
+    device: device?.names[0] ?? certificate.device_id,
+    profile: certificate.profile,
+    notBefore: rfc3339(certificate.not_before),
+    notAfter: rfc3339(certificate.not_after),
+    status: statusOf(certificate, now),
+    ...(certificate.revoked_at === null
+      ? {}
+      : {
+          revokedAt: rfc3339(certificate.revoked_at),
+          reason: reasonName(certificate.revocation_reason ?? 0),
+        }),
+  }
+}
+
+function statusOf(certificate: RecordedCertificate, now: number): 'valid' | 'revoked' | 'expired' {
+  if (certificate.revoked_at !== null) return 'revoked'
+  return certificate.not_after <= now ? 'expired' : 'valid'
+}
+
+/** SHA-256 in upper-case hexadecimal, as fingerprints are shown everywhere. */
+function fingerprint(der: Buffer): string {
+  return sha256(der).toString('hex').toUpperCase()
+}
+
+/** A serial as people paste it: hexadecimal of at least eight octets, with or without colons, any case. */
+function isSerial(typed: string): boolean {
+  return /^([0-9a-f]{2}:?){8,20}$/i.test(typed)
+}
+
+function readSerial(typed: string): string {
+  return typed.replaceAll(':', '').toUpperCase()
+}
