@@ -7,9 +7,10 @@ import { commonNameOnly } from '../x509/name.ts'
 import { sha256 } from '../x509/spki.ts'
 import { faultsOf } from './check.ts'
 import type { ClockGuard } from './clockGuard.ts'
-import { type Hierarchy, newSerial, permittedNames } from './hierarchy.ts'
+import { type Hierarchy, permittedNames } from './hierarchy.ts'
 import { type Ledger, ledgerRow } from './ledger.ts'
 import { type Profile, serverExtensions, serverSubject, validity } from './profile.ts'
+import { newSerial } from './serial.ts'
 
 export type AuthorityErrorCode =
   | 'CLOCK_UNTRUSTED'

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { ulid } from 'ulid'
 import { type Clock, DAY } from '../base/clock.ts'
 import { HearthError } from '../base/errors.ts'
@@ -16,6 +15,7 @@ import { type Issuer, openIssuer } from './issuer.ts'
 import { type KeyPair, type KeyStore, makeKeyPair } from './keys.ts'
 import { ledgerRow } from './ledger.ts'
 import { issuerExtensions, issuerName, rootExtensions, rootName, validity } from './profile.ts'
+import { newSerial } from './serial.ts'
 
 export type HierarchyErrorCode = 'DOMAIN_CHANGED' | 'CLOCK_UNTRUSTED'
 
@@ -244,15 +244,4 @@ function constraints(options: HierarchyOptions): PermittedNames | null {
 function requireClock(guard: ClockGuard): void {
   const state = guard.state()
   if (!state.trusted) throw new HierarchyError('CLOCK_UNTRUSTED', `no CA can be made: ${state.reason}`)
-}
-
-/**
- * 128 random bits with the highest set to 0 and the next to 1: always 16 octets, positive, never guessable.
- *
- * RFC 5280 section 4.1.2.2 allows 20 octets; browsers' rules want 64 bits from a random source.
- */
-export function newSerial(): Buffer {
-  const serial = randomBytes(16)
-  serial[0] = (serial[0]! & 0x3f) | 0x40
-  return serial
 }

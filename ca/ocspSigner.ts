@@ -7,11 +7,12 @@ import { commonNameOnly } from '../x509/name.ts'
 import { type Signer, signerOf } from '../x509/signature.ts'
 import { keyIdentifier } from '../x509/spki.ts'
 import type { ClockGuard } from './clockGuard.ts'
-import { newSerial } from './hierarchy.ts'
+
 import type { Issuer } from './issuer.ts'
 import { type KeyStore, makeKeyPair } from './keys.ts'
 import { ledgerRow } from './ledger.ts'
 import { ocspSignerExtensions, validity } from './profile.ts'
+import { newSerial } from './serial.ts'
 
 const SIGNER_DAYS = 14
 const ROLL_BEFORE_END = 7 * DAY
