@@ -91,7 +91,7 @@ export class Hierarchy {
 
   /** The issuer that signs now. */
   get current(): Issuer {
-    return this.#issuers.at(-1)!
+    return this.#newest()!
   }
 
   /** Every issuer that has not expired, oldest first. */
@@ -117,7 +117,7 @@ export class Hierarchy {
     const { store, keys, clock, guard, baseUrl } = this.#options
     const now = clock.now()
     this.#issuers = this.#issuers.filter((issuer) => issuer.notAfter > now)
-    const current = this.#issuers.at(-1)
+    const current = this.#newest()
     if (current !== undefined) {
       const pastHalf = now > current.notBefore + (current.notAfter - current.notBefore) / 2
       if (!pastHalf && current.baseUrl === baseUrl) return false
@@ -126,6 +126,12 @@ export class Hierarchy {
     const row = await makeIssuer(this.#options, this.root)
     this.#issuers.push(await openIssuer(store.db, keys, row))
     return true
+  }
+
+  /** The newest that points where the gateway is now; before a move is followed, the newest of all. */
+  #newest(): Issuer | undefined {
+    const { baseUrl } = this.#options
+    return this.#issuers.findLast((issuer) => issuer.baseUrl === baseUrl) ?? this.#issuers.at(-1)
   }
 }
 

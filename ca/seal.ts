@@ -4,7 +4,6 @@ import {
   existsSync,
   fsyncSync,
   linkSync,
-  mkdirSync,
   openSync,
   readFileSync,
   rmSync,
@@ -12,6 +11,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeDirectory } from '../base/directory.ts'
 import { HearthError } from '../base/errors.ts'
 
 export type SealErrorCode = 'SEALING_KEY_MISSING' | 'SEALING_KEY_UNUSABLE' | 'SEALING_KEY_WRONG'
@@ -57,7 +57,7 @@ export function openSeal(path: string, create: boolean): Seal {
 }
 
 function createKeyFile(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  makeDirectory(dirname(path))
   const half = `${path}.${process.pid}`
   const file = openSync(half, 'wx', 0o600)
   try {

@@ -1,5 +1,6 @@
-import { accessSync, constants, mkdirSync, statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeDirectory } from '../base/directory.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
 
 export class DataDirError extends HearthError<'DATA_DIR_UNUSABLE'> {}
@@ -13,7 +14,7 @@ export function openDataDir(path: string): void {
   const unusable = (problem: string, cause?: unknown) =>
     new DataDirError('DATA_DIR_UNUSABLE', `the data directory ${path} ${problem}`, { cause })
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectory(path)
   } catch (error) {
     throw unusable(`cannot be made: ${reasonOf(error)}. Make it by hand, or set another dataDir`, error)
   }

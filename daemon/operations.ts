@@ -2,13 +2,8 @@ import { type Clock, rfc3339 } from '../base/clock.ts'
 import { HearthError } from '../base/errors.ts'
 import type { ClockGuard } from '../ca/clockGuard.ts'
 import type { Hierarchy } from '../ca/hierarchy.ts'
-import {
-  REVOCATION_REASONS,
-  type RevocationReason,
-  reasonName,
-  revokeName,
-  revokeSerial,
-} from '../ca/revocation.ts'
+import { REVOCATION_REASONS, type RevocationReason, reasonName } from '../ca/reasons.ts'
+import { revokeName, revokeSerial } from '../ca/revocation.ts'
 import { checkRecord, findRecords, parseImport, printExport } from '../dns/records.ts'
 import type { DnsServer } from '../dns/server.ts'
 import { qrText } from '../enrollment/credential.ts'

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { REVOCATION_REASONS } from '../../ca/revocation.ts'
+import { REVOCATION_REASONS } from '../../ca/reasons.ts'
 import { type Cli, facts, table } from '../cli.ts'
 
 export interface Certificate {
