@@ -6,6 +6,7 @@ import { lastExpiryOfName } from '../store/certificates.ts'
 import { expireCredentials, insertCredential } from '../store/credentials.ts'
 import type { Store, Tx } from '../store/database.ts'
 import { closeDevice, type Device, findDeviceByName, insertDevice } from '../store/devices.ts'
+import { isAlias } from '../store/records.ts'
 import { type EnrollmentCredential, hashToken, makeCredential } from './credential.ts'
 import { deviceName } from './names.ts'
 
@@ -183,6 +184,12 @@ async function refuseTaken(tx: Tx, name: string): Promise<void> {
     throw new DeviceError(
       'NAME_TAKEN',
       `there is a device ${name} already. For a new token say "hearth device token ${name}"; for another device choose another name`,
+    )
+  }
+  if (await isAlias(tx.db, name)) {
+    throw new DeviceError(
+      'NAME_TAKEN',
+      `${name} is an alias (CNAME) in the DNS. Remove that first: hearth dns remove ${name} CNAME; or choose another name`,
     )
   }
   const until = await lastExpiryOfName(tx.db, name, tx.now)

@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs'
+import { existsSync, renameSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { type Dialect, Kysely, PostgresDialect, SqliteDialect, type Transaction } from 'kysely'
-import { ulid } from 'ulid'
 import type { Clock } from '../base/clock.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
+import { newId } from './id.ts'
 import { migrate, missingMigrations, unknownMigrations } from './migrate.ts'
 import type { AuditEntry, Change, ChangeKind, Schema } from './schema.ts'
 
@@ -99,7 +99,7 @@ class FollowedStore implements Store {
         audit: async (entry) => {
           await db
             .insertInto('audit')
-            .values({ ...entry, id: ulid(now), at: now })
+            .values({ ...entry, id: newId(now), at: now })
             .execute()
         },
       })
@@ -179,15 +179,19 @@ async function appliedMigrations(url: string): Promise<string[]> {
   }
 }
 
+/** The copy takes its name only when it is whole: one that a power cut left half is made anew. */
 function copyBeforeMigration(path: string, migration: string): void {
   const copy = `${path}.before-${migration}`
   if (existsSync(copy)) return
+  const half = `${copy}.half`
+  rmSync(half, { force: true })
   const source = new Database(path, { readonly: true })
   try {
-    source.prepare('vacuum into ?').run(copy)
+    source.prepare('vacuum into ?').run(half)
   } finally {
     source.close()
   }
+  renameSync(half, copy)
 }
 
 function dialectOf(url: string, access: { readonly: boolean }): Dialect {
@@ -229,7 +233,10 @@ function postgresDialect(url: string): Dialect {
       const { Pool, types } = (await import('pg')).default
       // A bigint of ours is milliseconds or a count: exact as a JavaScript number.
       types.setTypeParser(types.builtins.INT8, Number)
-      return new Pool({ connectionString: url, max: 4 })
+      const pool = new Pool({ connectionString: url, max: 4 })
+      // A connection that is cut while idle is replaced at the next query; unheard, its error would end the process.
+      pool.on('error', () => {})
+      return pool
     },
   })
 }

@@ -1,5 +1,5 @@
-import { ulid } from 'ulid'
 import type { Db, Tx } from './database.ts'
+import { newId } from './id.ts'
 import type { DeviceRow } from './schema.ts'
 
 /** A device with what is its own at this moment. The first name is its principal one. */
@@ -12,7 +12,7 @@ export async function insertDevice(
   tx: Tx,
   device: { kind: DeviceRow['kind']; profile: string; names: string[]; addresses: string[] },
 ): Promise<string> {
-  const id = ulid(tx.now)
+  const id = newId(tx.now)
   await tx.db
     .insertInto('devices')
     .values({
@@ -107,14 +107,14 @@ export async function closeDevice(tx: Tx, id: string): Promise<void> {
 async function openName(tx: Tx, deviceId: string, name: string): Promise<void> {
   await tx.db
     .insertInto('device_names')
-    .values({ id: ulid(tx.now), device_id: deviceId, name, since: tx.now, until: null })
+    .values({ id: newId(tx.now), device_id: deviceId, name, since: tx.now, until: null })
     .execute()
 }
 
 async function openAddress(tx: Tx, deviceId: string, address: string): Promise<void> {
   await tx.db
     .insertInto('device_addresses')
-    .values({ id: ulid(tx.now), device_id: deviceId, address, since: tx.now, until: null })
+    .values({ id: newId(tx.now), device_id: deviceId, address, since: tx.now, until: null })
     .execute()
 }
 

@@ -1,5 +1,5 @@
-import { ulid } from 'ulid'
 import type { Db, Tx } from './database.ts'
+import { newId } from './id.ts'
 import type { DnsRecordRow } from './schema.ts'
 
 /** A record as people write it: owner absolute without the final dot, data in master-file form. */
@@ -15,12 +15,23 @@ export async function listRecords(db: Db): Promise<HandRecord[]> {
     .execute()
 }
 
+/** Whether an owner is an alias by hand, and so can be nothing else (RFC 2181 section 10.1). */
+export async function isAlias(db: Db, owner: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('dns_records')
+    .select('id')
+    .where('owner', '=', owner)
+    .where('type', '=', 'CNAME')
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** Adds records; one that is there already takes the new TTL, and so does the rest of its RRset. */
 export async function putRecords(tx: Tx, records: readonly HandRecord[]): Promise<void> {
   for (const record of records) {
     await tx.db
       .insertInto('dns_records')
-      .values({ ...record, id: ulid(tx.now), created_at: tx.now })
+      .values({ ...record, id: newId(tx.now), created_at: tx.now })
       .onConflict((conflict) => conflict.columns(['owner', 'type', 'data']).doUpdateSet({ ttl: record.ttl }))
       .execute()
     await tx.db

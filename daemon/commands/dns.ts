@@ -80,6 +80,7 @@ export function addDnsCommands(program: Command, cli: Cli): void {
     .argument('[type]', 'record type', 'A')
     .action(async (name: string, type: string) => {
       const answer = await cli.call<{
+        name: string
         rcode: string
         source: string
         upstream?: string
@@ -91,6 +92,7 @@ export function addDnsCommands(program: Command, cli: Cli): void {
         answer,
         () =>
           `${[...answer.answers, ''].join('\n')}${facts([
+            ['Asked', `${answer.name} ${type}`],
             ['Answer', answer.reason === undefined ? answer.rcode : `${answer.rcode}: ${answer.reason}`],
             ['From', [answer.source, answer.upstream].filter((part) => part !== undefined).join(', ')],
             ['Time', `${answer.milliseconds} ms`],

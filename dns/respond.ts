@@ -1,0 +1,140 @@
+import { WireError } from '../wire/errors.ts'
+import {
+  decodeHead,
+  decodeHeader,
+  decodeMessage,
+  type Edns,
+  encodeMessage,
+  type Header,
+  MAX_MESSAGE,
+  type Message,
+  type Question,
+} from '../wire/message.ts'
+import { CLASS, EDNS_OPTION, isMetaType, OPCODE, RCODE, TYPE } from '../wire/registry.ts'
+import { UDP_PAYLOAD } from './forwarder.ts'
+import type { ExtendedError, Resolution, ResolveFlags } from './resolve.ts'
+
+/** RFC 1035 section 4.2.1: what every client takes over UDP. */
+const MINIMUM_UDP_PAYLOAD = 512
+
+/**
+ * Octets. A query has one question and a few options; reading more would let one datagram with
+ * thousands of names hold up everybody.
+ */
+export const MAX_QUERY = 4096
+
+/** Answers one question of class IN. */
+export type Resolve = (question: Question, flags: ResolveFlags) => Promise<Resolution>
+
+/**
+ * Turns the octets of a query into those of its response, by the rules that hold for every message.
+ *
+ * Never throws for anything a client can send.
+ *
+ * @returns null for what gets no response: less than a header, and responses, which answered could make
+ *   two servers talk to each other for ever.
+ */
+export async function respond(
+  bytes: Uint8Array,
+  transport: 'udp' | 'tcp',
+  resolve: Resolve,
+): Promise<Buffer | null> {
+  // 1. The header alone decides whether to answer at all, and whether the rest has a known form.
+  const header = decodeHeader(bytes)
+  if (header === null || header.qr) return null
+  if (header.opcode !== OPCODE.QUERY) return encodeMessage(responseTo(header, { rcode: RCODE.NOTIMP }))
+
+  // 2. The whole message, if it has a size to be read at all.
+  if (bytes.length > MAX_QUERY) return encodeMessage(responseTo(header, { rcode: RCODE.FORMERR }))
+  let query: Message
+  try {
+    query = decodeMessage(bytes)
+  } catch (error) {
+    if (!(error instanceof WireError)) throw error
+    const edns = error.code === 'OPT_MALFORMED' ? ourEdns(false) : null
+    return encodeMessage(responseTo(readableHead(bytes) ?? header, { rcode: RCODE.FORMERR, edns }))
+  }
+
+  // 3. EDNS before the question: with an unknown version, nothing else is known for sure.
+  const edns = query.edns === null ? null : ourEdns(query.edns.dnssecOk)
+  const limit = transport === 'tcp' ? MAX_MESSAGE : udpLimit(query.edns)
+  const refuse = (rcode: number) => encodeMessage(responseTo(query, { rcode, edns }), limit)
+  if (query.edns !== null && query.edns.version > 0) return refuse(RCODE.BADVERS)
+
+  // 4. Exactly one question (RFC 9619 section 4), and one that can be answered.
+  const [question] = query.questions
+  if (question === undefined || query.questions.length > 1) return refuse(RCODE.FORMERR)
+  if (question.type === TYPE.AXFR || question.type === TYPE.IXFR) return refuse(RCODE.REFUSED)
+  if (isMetaType(question.type) && question.type !== TYPE.ANY) return refuse(RCODE.NOTIMP)
+  if (question.class !== CLASS.IN) return refuse(RCODE.REFUSED)
+
+  // 5. The answer.
+  const { rd, cd } = query
+  const resolution = await resolve(question, { rd, cd, dnssecOk: edns?.dnssecOk ?? false })
+  const { rcode, aa, answers, authorities, additionals, extendedError } = resolution
+  const options = extendedError === null ? [] : [extendedErrorOption(extendedError)]
+  const response = responseTo(query, {
+    rcode,
+    aa,
+    answers,
+    authorities,
+    additionals,
+    edns: edns === null ? null : { ...edns, options },
+  })
+  return encodeMessage(response, limit)
+}
+
+/**
+ * The frame of a response: the query's id, opcode, question and RD.
+ *
+ * RA is always set, since recursion is always on offer. CD is copied (RFC 4035 section 3.2.2). AD stays
+ * clear: nothing is validated here, and an upstream's word for it came over a channel that anyone can
+ * write to.
+ */
+function responseTo(query: Header & { questions?: Question[] }, part: Partial<Message>): Message {
+  return {
+    id: query.id,
+    qr: true,
+    opcode: query.opcode,
+    aa: false,
+    tc: false,
+    rd: query.rd,
+    ra: true,
+    ad: false,
+    cd: query.cd,
+    rcode: RCODE.NOERROR,
+    questions: query.questions?.length === 1 ? query.questions : [],
+    answers: [],
+    authorities: [],
+    additionals: [],
+    edns: null,
+    ...part,
+  }
+}
+
+/** Header and question of a message whose records are broken; null if the question is broken too. */
+function readableHead(bytes: Uint8Array) {
+  try {
+    return decodeHead(bytes)
+  } catch {
+    return null
+  }
+}
+
+/** An OPT is answered with an OPT, its DO bit copied (RFC 6891 section 7, RFC 3225 section 3). */
+function ourEdns(dnssecOk: boolean): Edns {
+  return { udpSize: UDP_PAYLOAD, version: 0, dnssecOk, options: [] }
+}
+
+/** What the client can take, but never so much that it would travel in fragments. */
+function udpLimit(edns: Edns | null): number {
+  if (edns === null) return MINIMUM_UDP_PAYLOAD
+  return Math.min(UDP_PAYLOAD, Math.max(MINIMUM_UDP_PAYLOAD, edns.udpSize))
+}
+
+/** Text is cut to a length that leaves room for the question in any response. */
+function extendedErrorOption({ code, text }: ExtendedError) {
+  const data = Buffer.alloc(2)
+  data.writeUInt16BE(code)
+  return { code: EDNS_OPTION.EXTENDED_ERROR, data: Buffer.concat([data, Buffer.from(text.slice(0, 120))]) }
+}

@@ -1,0 +1,29 @@
+import { Name } from '../wire/name.ts'
+
+/**
+ * An owner in the household as a person types it: `@` for the apex, `nas` or `*.apps` relative to the
+ * domain, `nas.home.arpa` in full. People leave the final dot out, so a name that already ends in the
+ * domain, or belongs to an address, is taken as whole. In lower case.
+ *
+ * @throws {WireError} `NAME_INVALID`
+ */
+export function ownerAsTyped(text: string, domain: Name): Name {
+  if (text === '@') return domain
+  const whole = Name.parse(text)
+  const isReverse = /\.(in-addr|ip6)\.arpa$/i.test(text)
+  const isWhole = text.endsWith('.') || isReverse || whole.isAtOrBelow(domain)
+  return (isWhole ? whole : Name.parse(text, domain)).toLowerCase()
+}
+
+/**
+ * Any name as a person types it, where it may also be one outside: `nas` is the household's, since
+ * nothing outside has only one label, and `pages.example.net` is whole. In lower case.
+ *
+ * @throws {WireError} `NAME_INVALID`
+ */
+export function nameAsTyped(text: string, domain: Name): Name {
+  if (text === '@') return domain
+  const whole = Name.parse(text)
+  const isShort = whole.labels().length === 1 && !text.endsWith('.')
+  return (isShort ? Name.parse(text, domain) : whole).toLowerCase()
+}

@@ -1,0 +1,54 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { reasonOf } from '../base/errors.ts'
+import type { Log } from '../base/log.ts'
+import { type Resolve, respond } from './respond.ts'
+
+/**
+ * DNS over UDP on one address.
+ *
+ * The response leaves from the socket the query came in on, and so from the address that was asked.
+ */
+export class UdpListener {
+  private readonly address: string
+  private readonly socket: Socket
+  private readonly log: Log
+
+  constructor(address: string, options: { resolve: Resolve; log: Log }) {
+    this.address = address
+    this.log = options.log
+    const type = address.includes(':') ? 'udp6' : 'udp4'
+    this.socket = createSocket({ type, ipv6Only: type === 'udp6' })
+    this.socket.on('message', (query, { address: client, port }) => {
+      // Port 0 is nobody's: an answer to it cannot be sent.
+      if (port === 0) return
+      respond(query, 'udp', options.resolve)
+        .then((response) => response !== null && this.send(response, client, port))
+        .catch((error) => this.log.error({ reason: reasonOf(error) }, 'DNS query over UDP failed'))
+    })
+  }
+
+  /** Binds; rejects with the system's error. Returns the port, which is chosen if 0 is asked for. */
+  async listen(port: number): Promise<number> {
+    const listening = once(this.socket, 'listening')
+    this.socket.bind({ address: this.address, port, exclusive: true })
+    await listening
+    this.socket.on('error', (error) => this.log.warn({ reason: error.message }, 'UDP socket error'))
+    return this.socket.address().port
+  }
+
+  close(): Promise<void> {
+    return new Promise((closed) => this.socket.close(closed))
+  }
+
+  private send(response: Buffer, client: string, port: number): void {
+    try {
+      this.socket.send(response, port, client, (error) => {
+        if (error !== null) this.log.debug({ client, reason: error.message }, 'UDP response not sent')
+      })
+    } catch (error) {
+      // The listener was closed while the answer was on its way.
+      this.log.debug({ client, reason: reasonOf(error) }, 'UDP response not sent')
+    }
+  }
+}

@@ -1,0 +1,152 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { connect, createServer, type Server } from 'node:net'
+import { systemClock } from '../../base/clock.ts'
+import { createLog } from '../../base/log.ts'
+import { FrameReader, frame } from '../../dns/framing.ts'
+import { DnsServer, type DnsServerOptions } from '../../dns/server.ts'
+import type { Upstream } from '../../dns/upstream.ts'
+import { decodeMessage, encodeMessage, type Message } from '../../wire/message.ts'
+import { Name } from '../../wire/name.ts'
+import { CLASS, OPCODE, RCODE, typeName, typeNumber } from '../../wire/registry.ts'
+
+/** A server on a free loopback port, with a small household unless told otherwise. */
+export async function startServer(options: Partial<DnsServerOptions> = {}): Promise<DnsServer> {
+  const server = new DnsServer({
+    addresses: ['127.0.0.1'],
+    port: 0,
+    domain: 'home.arpa',
+    gatewayName: 'gateway.home.arpa',
+    upstreams: [],
+    zone: HOUSEHOLD,
+    clock: systemClock,
+    log: createLog('silent'),
+    ...options,
+  })
+  await server.start()
+  return server
+}
+
+export const HOUSEHOLD: DnsServerOptions['zone'] = {
+  serial: 7,
+  hosts: [
+    { name: 'gateway.home.arpa', addresses: ['192.168.1.1', 'fd00::1'] },
+    { name: 'nas.home.arpa', addresses: ['192.168.1.20', 'fd00::20'] },
+  ],
+  records: [],
+}
+
+/** A message with one question; `rd` is set, all else is off. */
+export function query(name: string, type: string, part: Partial<Message> = {}): Message {
+  return {
+    id: 0x1234,
+    qr: false,
+    opcode: OPCODE.QUERY,
+    aa: false,
+    tc: false,
+    rd: true,
+    ra: false,
+    ad: false,
+    cd: false,
+    rcode: RCODE.NOERROR,
+    questions: [{ name: Name.parse(name), type: typeNumber(type)!, class: CLASS.IN }],
+    answers: [],
+    authorities: [],
+    additionals: [],
+    edns: null,
+    ...part,
+  }
+}
+
+/** Sends octets over UDP and gives back the first datagram that comes. */
+export async function askUdp(port: number, bytes: Uint8Array, address = '127.0.0.1'): Promise<Buffer> {
+  const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
+  socket.send(bytes, port, address)
+  try {
+    const [reply] = await once(socket, 'message', { signal: AbortSignal.timeout(10_000) })
+    return reply
+  } finally {
+    socket.close()
+  }
+}
+
+/** Sends messages over one TCP connection and gives back as many replies, in the order they come. */
+export async function askTcp(port: number, messages: readonly Uint8Array[]): Promise<Buffer[]> {
+  const socket = connect(port, '127.0.0.1')
+  const frames = new FrameReader()
+  const replies: Buffer[] = []
+  socket.write(Buffer.concat(messages.map(frame)))
+  try {
+    while (replies.length < messages.length) {
+      const [chunk] = await once(socket, 'data', { signal: AbortSignal.timeout(10_000) })
+      replies.push(...frames.push(chunk))
+    }
+  } finally {
+    socket.destroy()
+  }
+  return replies
+}
+
+/** What the scripted upstream says to one question: octets, or nothing at all. */
+export type Script = (asked: Message, transport: 'udp' | 'tcp') => Message | Uint8Array | 'silence'
+
+/** A real server on loopback that answers by a script and writes down what it was asked. */
+export class ScriptedUpstream {
+  /** `udp example.com. A`, in the order asked. */
+  readonly asked: string[] = []
+  readonly queries: Message[] = []
+  private readonly script: Script
+  private readonly udp: Socket = createSocket('udp4')
+  private readonly tcp: Server
+
+  constructor(script: Script) {
+    this.script = script
+    this.udp.on('message', (bytes, client) => {
+      const reply = this.reply(bytes, 'udp')
+      if (reply !== null) this.udp.send(reply, client.port, client.address)
+    })
+    this.tcp = createServer((socket) => {
+      const frames = new FrameReader()
+      socket.on('error', () => socket.destroy())
+      socket.on('data', (chunk) => {
+        for (const bytes of frames.push(chunk as Buffer)) {
+          const reply = this.reply(bytes, 'tcp')
+          if (reply !== null) socket.write(frame(reply))
+        }
+      })
+    })
+  }
+
+  async start(): Promise<Upstream> {
+    this.udp.bind(0, '127.0.0.1')
+    await once(this.udp, 'listening')
+    const { port } = this.udp.address()
+    this.tcp.listen(port, '127.0.0.1')
+    await once(this.tcp, 'listening')
+    return { address: '127.0.0.1', port, transport: 'udp' }
+  }
+
+  async close(): Promise<void> {
+    this.udp.close()
+    this.tcp.close()
+  }
+
+  private reply(bytes: Buffer, transport: 'udp' | 'tcp'): Uint8Array | null {
+    const asked = decodeMessage(bytes)
+    const [question] = asked.questions
+    this.queries.push(asked)
+    this.asked.push(`${transport} ${question!.name} ${typeName(question!.type)}`)
+    const answer = this.script(asked, transport)
+    if (answer === 'silence') return null
+    return answer instanceof Uint8Array ? answer : encodeMessage(answer)
+  }
+}
+
+/** A loopback port on which nothing listens. */
+export async function closedPort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1')
+  await once(socket, 'listening')
+  const { port } = socket.address()
+  socket.close()
+  return port
+}

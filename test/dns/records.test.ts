@@ -1,0 +1,172 @@
+import { describe, expect, test } from '@jest/globals'
+import {
+  checkRecord,
+  findRecords,
+  type HandRecord,
+  parseImport,
+  printExport,
+  RecordError,
+  type RecordErrorCode,
+  type RecordInput,
+} from '../../dns/records.ts'
+import { HOUSEHOLD } from './harness.ts'
+
+const OPTIONS = { domain: 'home.arpa', gatewayName: 'gateway.home.arpa' }
+
+const withRecords = (...records: HandRecord[]) => ({ ...HOUSEHOLD, records })
+
+const WWW: HandRecord = { owner: 'www.home.arpa', type: 'CNAME', ttl: 300, data: 'nas.home.arpa.' }
+const NOTE: HandRecord = { owner: 'note.home.arpa', type: 'TXT', ttl: 900, data: '"hello"' }
+
+describe('a record by hand', () => {
+  test.each<[RecordInput, HandRecord]>([
+    [
+      { owner: 'tv', type: 'a', data: '192.168.1.9' },
+      { owner: 'tv.home.arpa', type: 'A', ttl: 300, data: '192.168.1.9' },
+    ],
+    [
+      { owner: 'TV.Home.Arpa', type: 'A', data: '192.168.1.9', ttl: 5 },
+      { owner: 'tv.home.arpa', type: 'A', ttl: 5, data: '192.168.1.9' },
+    ],
+    [
+      { owner: '*.apps', type: 'CNAME', data: 'nas' },
+      { owner: '*.apps.home.arpa', type: 'CNAME', ttl: 300, data: 'nas.home.arpa.' },
+    ],
+    [
+      { owner: 'blog', type: 'CNAME', data: 'pages.Example.net' },
+      { owner: 'blog.home.arpa', type: 'CNAME', ttl: 300, data: 'pages.example.net.' },
+    ],
+    [
+      { owner: '@', type: 'MX', data: '10 mail' },
+      { owner: 'home.arpa', type: 'MX', ttl: 300, data: '10 mail.home.arpa.' },
+    ],
+    [
+      { owner: '9.1.168.192.in-addr.arpa', type: 'PTR', data: 'tv' },
+      { owner: '9.1.168.192.in-addr.arpa', type: 'PTR', ttl: 300, data: 'tv.home.arpa.' },
+    ],
+    [
+      { owner: 'nas', type: 'AAAA', data: 'FD00::0:21' },
+      { owner: 'nas.home.arpa', type: 'AAAA', ttl: 300, data: 'fd00::21' },
+    ],
+    [
+      { owner: 'web', type: 'TYPE65', data: '\\# 3 000100' },
+      { owner: 'web.home.arpa', type: 'HTTPS', ttl: 300, data: '\\# 3 000100' },
+    ],
+    [
+      { owner: 'lab', type: 'NS', data: 'ns.lab.home.arpa.' },
+      { owner: 'lab.home.arpa', type: 'NS', ttl: 300, data: 'ns.lab.home.arpa.' },
+    ],
+  ])('%j is kept in one form', (input, kept) => {
+    expect(checkRecord(input, HOUSEHOLD, OPTIONS)).toEqual(kept)
+  })
+
+  test('takes the TTL of its RRset unless it brings one, and may change that of a record', () => {
+    const zone = withRecords(NOTE)
+    expect(checkRecord({ owner: 'note', type: 'TXT', data: '"more"' }, zone, OPTIONS).ttl).toBe(900)
+    expect(checkRecord({ owner: 'note', type: 'TXT', data: '"hello"', ttl: 60 }, zone, OPTIONS).ttl).toBe(60)
+  })
+
+  test.each<[RecordErrorCode, RecordInput, string]>([
+    ['OWNER_INVALID', { owner: 'a..b', type: 'A', data: '10.0.0.1' }, 'empty label'],
+    [
+      'OWNER_OUTSIDE',
+      { owner: 'www.example.com.', type: 'A', data: '10.0.0.1' },
+      'www.example.com. is not in home.arpa',
+    ],
+    [
+      'OWNER_OUTSIDE',
+      { owner: '9.1.168.192.in-addr.arpa', type: 'A', data: '10.0.0.1' },
+      'only record it can be given is a PTR',
+    ],
+    ['OWNER_OUTSIDE', { owner: '9.9.9.9.in-addr.arpa', type: 'PTR', data: 'nas' }, 'is not in home.arpa'],
+    ['TYPE_REFUSED', { owner: 'a', type: 'WHAT', data: 'x' }, 'no record type "WHAT"'],
+    ['TYPE_REFUSED', { owner: 'a', type: 'DNAME', data: 'b' }, 'type DNAME cannot be added'],
+    ['TYPE_REFUSED', { owner: 'a', type: 'ANY', data: '\\# 0' }, 'type ANY cannot be added'],
+    ['DELEGATION_REFUSED', { owner: '*.lab', type: 'NS', data: 'ns' }, 'a wildcard cannot be delegated'],
+    ['DELEGATION_REFUSED', { owner: 'nas', type: 'NS', data: 'ns' }, 'would hide the device nas.home.arpa'],
+    ['DATA_INVALID', { owner: 'a', type: 'A', data: 'fd00::1' }, 'needs an IPv4 address'],
+    ['DATA_INVALID', { owner: 'a', type: 'CNAME', data: '' }, 'ends too early'],
+    ['TTL_INVALID', { owner: 'a', type: 'A', data: '10.0.0.1', ttl: -1 }, 'whole seconds from 0'],
+    ['TTL_INVALID', { owner: 'a', type: 'A', data: '10.0.0.1', ttl: 2 ** 31 }, 'whole seconds from 0'],
+    ['TTL_INVALID', { owner: 'a', type: 'A', data: '10.0.0.1', ttl: 1.5 }, 'whole seconds from 0'],
+    ['APEX_FIXED', { owner: '@', type: 'NS', data: 'nas' }, 'made by the gateway'],
+    ['APEX_FIXED', { owner: '@', type: 'SOA', data: 'a b 1 2 3 4 5' }, 'made by the gateway'],
+    ['GATEWAY_FIXED', { owner: 'gateway', type: 'CNAME', data: 'nas' }, 'gateway.addresses'],
+    ['GATEWAY_FIXED', { owner: 'gateway', type: 'A', data: '10.0.0.1' }, 'gateway.addresses'],
+    ['CNAME_EXCLUSIVE', { owner: 'nas', type: 'CNAME', data: 'tv' }, "nas.home.arpa is a device's name"],
+    ['CNAME_EXCLUSIVE', { owner: '@', type: 'CNAME', data: 'nas' }, "the zone's own name"],
+    ['CNAME_EXCLUSIVE', { owner: 'note', type: 'CNAME', data: 'nas' }, 'has a record of type TXT'],
+    ['CNAME_EXCLUSIVE', { owner: 'www', type: 'CNAME', data: 'gateway' }, 'has a record of type CNAME'],
+    ['CNAME_EXCLUSIVE', { owner: 'www', type: 'TXT', data: 'x' }, 'is a CNAME for nas.home.arpa.'],
+    ['DUPLICATE', { owner: 'note', type: 'TXT', data: 'hello' }, 'is already there'],
+    ['DUPLICATE', { owner: 'WWW', type: 'CNAME', data: 'NAS.home.arpa.' }, 'is already there'],
+    ['TOO_MANY', { owner: 'big', type: 'TXT', data: '"x" '.repeat(9000) }, 'too large for one answer'],
+  ])('%s: %j', (code, input, message) => {
+    const check = () => checkRecord(input, withRecords(WWW, NOTE), OPTIONS)
+    expect(check).toThrow(RecordError)
+    expect(check).toThrow(expect.objectContaining({ code }))
+    expect(check).toThrow(message)
+  })
+
+  test('is one of ten thousand at most', () => {
+    const records = Array.from({ length: 10_000 }, (_, index) => ({ ...NOTE, owner: `n${index}.home.arpa` }))
+    const add = () =>
+      checkRecord({ owner: 'one-more', type: 'A', data: '10.0.0.1' }, withRecords(...records), OPTIONS)
+    expect(add).toThrow(expect.objectContaining({ code: 'TOO_MANY' }))
+  })
+})
+
+describe('removing', () => {
+  const zone = withRecords(WWW, NOTE, { ...NOTE, data: '"bye"' })
+
+  test('finds all of an owner, of a type, or one', () => {
+    expect(findRecords({ owner: 'note' }, zone, OPTIONS)).toHaveLength(2)
+    expect(findRecords({ owner: 'note.home.arpa', type: 'txt' }, zone, OPTIONS)).toHaveLength(2)
+    expect(findRecords({ owner: 'note', type: 'TXT', data: 'bye' }, zone, OPTIONS)).toHaveLength(1)
+  })
+
+  test('says what else to do where there is nothing', () => {
+    expect(() => findRecords({ owner: 'note', type: 'A' }, zone, OPTIONS)).toThrow('hearth dns list')
+    expect(() => findRecords({ owner: 'nas' }, zone, OPTIONS)).toThrow('change them with hearth device')
+  })
+})
+
+describe('import and export', () => {
+  const records: HandRecord[] = [
+    { owner: '*.apps.home.arpa', type: 'A', ttl: 300, data: '192.168.1.20' },
+    { owner: '9.1.168.192.in-addr.arpa', type: 'PTR', ttl: 300, data: 'tv.home.arpa.' },
+    { owner: 'front\\.door._ipp.home.arpa', type: 'TXT', ttl: 300, data: '"a \\"b\\"" "c"' },
+    { owner: 'home.arpa', type: 'MX', ttl: 300, data: '10 mail.example.com.' },
+    { owner: 'web.home.arpa', type: 'HTTPS', ttl: 60, data: '\\# 3 000100' },
+    WWW,
+  ]
+  const exported = printExport(withRecords(...records), OPTIONS)
+
+  test('an export read by an empty gateway gives the same records by hand', () => {
+    const empty = { serial: 1, hosts: [HOUSEHOLD.hosts[0]!], records: [] }
+    expect(parseImport(exported, empty, OPTIONS)).toEqual(records)
+  })
+
+  test('an export read by the gateway it comes from changes nothing', () => {
+    expect(parseImport(exported, withRecords(...records), OPTIONS)).toEqual(records)
+  })
+
+  test('relative names are of the zone, and the last TTL of an RRset wins', () => {
+    expect(parseImport('tv 60 A 10.0.0.1\ntv 90 A 10.0.0.2\nTV 90 A 10.0.0.2', HOUSEHOLD, OPTIONS)).toEqual([
+      { owner: 'tv.home.arpa', type: 'A', ttl: 90, data: '10.0.0.1' },
+      { owner: 'tv.home.arpa', type: 'A', ttl: 90, data: '10.0.0.2' },
+    ])
+  })
+
+  test.each([
+    ['FILE_INVALID', 'tv A 10.0.0.1\ntv A nonsense', 'line 2: the data of a record of type A'],
+    ['CNAME_EXCLUSIVE', 'tv A 10.0.0.1\ntv CNAME nas', 'line 2: tv.home.arpa has a record of type A'],
+    ['CNAME_EXCLUSIVE', 'nas CNAME tv', "line 1: nas.home.arpa is a device's name"],
+    ['OWNER_OUTSIDE', 'www.example.com. A 10.0.0.1', 'line 1: www.example.com. is not in home.arpa'],
+    ['APEX_FIXED', 'sub SOA a b 1 2 3 4 5', 'line 1: the SOA of a zone'],
+  ])('%s stops all of it: %j', (code, text, message) => {
+    const read = () => parseImport(text, HOUSEHOLD, OPTIONS)
+    expect(read).toThrow(expect.objectContaining({ code }))
+    expect(read).toThrow(message)
+  })
+})
