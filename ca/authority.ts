@@ -82,8 +82,10 @@ export class Authority {
     }
     const profile = this.#profile(request.profile)
     const issuer = hierarchy.current
-    const period = validity(clock.now(), profile.days)
-    if (period.notAfter > issuer.notAfter) {
+    const { notBefore, notAfter } = validity(clock.now(), profile.days)
+    // A clock that was set back a little may lie before the issuer's first second.
+    const period = { notBefore: Math.max(notBefore, issuer.notBefore), notAfter }
+    if (notAfter > issuer.notAfter) {
       throw new AuthorityError(
         'ISSUER_ENDS_FIRST',
         `a certificate of profile ${profile.name} would outlive the issuer; make a new issuer first, or shorten the profile`,

@@ -50,6 +50,7 @@ function extensionFaults(certificate: ReadCertificate, issuer: Issuer): string[]
   const ids = certificate.extensions.map((extension) => extension.id)
   const usage = findExtension(certificate, OID.keyUsage)
   const bits = usage === null ? [] : new DerReader(usage.value, 'key usage').namedBits()
+  const purposes = extKeyUsagesOf(certificate)
   const authority = findExtension(certificate, OID.authorityKeyIdentifier)
   const authorityKey =
     authority === null ? null : new DerReader(authority.value, 'authority key identifier').enter().any()
@@ -60,7 +61,11 @@ function extensionFaults(certificate: ReadCertificate, issuer: Issuer): string[]
     [!usage?.critical, 'key usage is missing or not critical'],
     [!bits.includes(KEY_USAGE.digitalSignature), 'key usage lacks digitalSignature'],
     [bits.includes(KEY_USAGE.keyCertSign) || bits.includes(KEY_USAGE.cRLSign), 'key usage is that of a CA'],
-    [!extKeyUsagesOf(certificate).includes(OID.serverAuth), 'extended key usage lacks serverAuth'],
+    [!purposes.includes(OID.serverAuth), 'extended key usage lacks serverAuth'],
+    [
+      purposes.some((purpose) => purpose !== OID.serverAuth && purpose !== OID.clientAuth),
+      'extended key usage has more than serverAuth and clientAuth',
+    ],
     [!ids.includes(OID.subjectKeyIdentifier), 'the subject key identifier is missing'],
     [!ids.includes(OID.authorityInfoAccess), 'authority information access is missing'],
     [!ids.includes(OID.cRLDistributionPoints), 'the CRL distribution point is missing'],

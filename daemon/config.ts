@@ -161,14 +161,18 @@ function readSource(file: string): Source {
     throw new ConfigError(`the configuration file ${resolve(file)} is larger than 1 MiB`)
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
-  const broken = document.errors[0]
-  if (broken !== undefined) {
-    const line = lines.linePos(broken.pos[0]).line
-    throw new ConfigError(
-      `${file}:${line}: this is not YAML: ${broken.message}. Write "key: value" lines, indented with spaces`,
+  const unreadable = (offset: number, reason: string) =>
+    new ConfigError(
+      `${file}:${lines.linePos(offset).line}: this is not YAML: ${reason}. Write "key: value" lines, indented with spaces`,
     )
+  const broken = document.errors[0]
+  if (broken !== undefined) throw unreadable(broken.pos[0], broken.message)
+  let values: unknown
+  try {
+    values = document.toJS({ maxAliasCount: 20 }) ?? {}
+  } catch (error) {
+    throw unreadable(0, reasonOf(error))
   }
-  const values: unknown = document.toJS({ maxAliasCount: 20 }) ?? {}
   const source = { file, values: values as object, lineOf: lineFinder(document, lines) }
   checkShape(source)
   return source

@@ -1,13 +1,13 @@
 import { HearthError, reasonOf } from '../base/errors.ts'
 import { addressOctets } from '../base/ip.ts'
 import type { ZoneData } from '../store/zone.ts'
-import { parseMasterFile } from '../wire/master-file.ts'
+import { parseMasterFile } from '../wire/masterFile.ts'
 import { Name } from '../wire/name.ts'
 import { parseRdata, printRdata } from '../wire/presentation.ts'
 import { isMetaType, TYPE, typeName, typeNumber } from '../wire/registry.ts'
 import { HOST_TTL, soaText, type ZoneOptions } from './snapshot.ts'
 import { REVERSE_APEXES } from './special.ts'
-import { nameAsTyped, ownerAsTyped } from './typed-name.ts'
+import { nameAsTyped, ownerAsTyped } from './typedName.ts'
 
 export type RecordErrorCode =
   | 'OWNER_INVALID'

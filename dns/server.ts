@@ -10,7 +10,7 @@ import { type Resolution, resolve } from './resolve.ts'
 import type { Resolve } from './respond.ts'
 import { buildSnapshot, type Snapshot } from './snapshot.ts'
 import { TcpListener } from './tcp.ts'
-import { nameAsTyped } from './typed-name.ts'
+import { nameAsTyped } from './typedName.ts'
 import { UdpListener } from './udp.ts'
 import type { Upstream } from './upstream.ts'
 

@@ -1,7 +1,7 @@
 import { reasonOf } from '../base/errors.ts'
 import { addressOctets } from '../base/ip.ts'
 import type { ZoneData } from '../store/zone.ts'
-import { parseMasterFile } from '../wire/master-file.ts'
+import { parseMasterFile } from '../wire/masterFile.ts'
 import type { ResourceRecord } from '../wire/message.ts'
 import { Name, parentKey } from '../wire/name.ts'
 import { parseRdata } from '../wire/presentation.ts'

@@ -42,7 +42,9 @@ export function tlv(tag: number, ...contents: readonly Uint8Array[]): Buffer {
         ? [tag, 0x81, length]
         : length < 0x10000
           ? [tag, 0x82, length >> 8, length & 0xff]
-          : [tag, 0x84, length >>> 24, (length >> 16) & 0xff, (length >> 8) & 0xff, length & 0xff]
+          : length < 0x1000000
+            ? [tag, 0x83, length >> 16, (length >> 8) & 0xff, length & 0xff]
+            : [tag, 0x84, length >>> 24, (length >> 16) & 0xff, (length >> 8) & 0xff, length & 0xff]
   const out = Buffer.allocUnsafe(header.length + length)
   let at = header.length
   out.set(header)
@@ -203,6 +205,7 @@ export class DerReader {
     const arcs: number[] = []
     let arc = 0
     for (const octet of octets) {
+      if (arc === 0 && octet === 0x80) throw this.#error('has a broken object identifier')
       arc = arc * 128 + (octet & 0x7f)
       if (arc > Number.MAX_SAFE_INTEGER / 128) throw this.#error('has an object identifier out of bounds')
       if (octet & 0x80) continue
@@ -268,7 +271,9 @@ export class DerReader {
     const [year = 0, month = 0, ...rest] = match.slice(1).map(Number)
     const full = tag === TAG.utcTime ? (year < 50 ? 2000 + year : 1900 + year) : year
     const [day = 0, hour = 0, minute = 0, second = 0] = rest
-    return Date.UTC(full, month - 1, day, hour, minute, second)
+    const milliseconds = Date.UTC(full, month - 1, day, hour, minute, second)
+    if (!`${timeDigits(milliseconds)}Z`.endsWith(text)) throw this.#error('has a broken time')
+    return milliseconds
   }
 
   /** @throws {DerError} if anything follows. */

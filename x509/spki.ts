@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { HearthError, reasonOf } from '../base/errors.ts'
-import { DerReader } from './der.ts'
+import { bitString, DerReader, oid, sequence } from './der.ts'
+import { OID } from './oids.ts'
 
 export type KeyErrorCode = 'KEY_UNREADABLE' | 'KEY_UNSUPPORTED'
 
@@ -33,7 +34,18 @@ export function readSubjectKey(spki: Uint8Array): SubjectKey {
     throw new KeyError('KEY_UNREADABLE', `the public key cannot be read: ${reasonOf(error)}. ${ADVICE}`)
   }
   refuseUnsupported(key)
-  return { key, spki: key.export({ type: 'spki', format: 'der' }) }
+  return {
+    key,
+    spki: key.asymmetricKeyType === 'ec' ? ecSpki(key) : key.export({ type: 'spki', format: 'der' }),
+  }
+}
+
+/** The curve by its name and the point uncompressed: the only form of a key that every browser reads. */
+function ecSpki(key: KeyObject): Buffer {
+  const { crv, x = '', y = '' } = key.export({ format: 'jwk' })
+  const curve = oid(crv === 'P-256' ? OID.prime256v1 : OID.secp384r1)
+  const point = Buffer.concat([Buffer.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')])
+  return sequence(sequence(oid(OID.ecPublicKey), curve), bitString(point))
 }
 
 function refuseUnsupported(key: KeyObject): void {

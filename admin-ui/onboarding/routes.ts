@@ -46,7 +46,7 @@ export function onboardingRoutes({
   const style = asset('/onboarding.css', new URL('../pages.css', import.meta.url), 'text/css; charset=utf-8')
   const script = asset(
     '/onboarding.js',
-    new URL('./trust-check.js', import.meta.url),
+    new URL('./trustCheck.js', import.meta.url),
     'text/javascript; charset=utf-8',
   )
   const icon = asset('/favicon.svg', new URL('../favicon.svg', import.meta.url), 'image/svg+xml')

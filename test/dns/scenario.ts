@@ -1,5 +1,5 @@
 import type { DnsServerOptions } from '../../dns/server.ts'
-import { parseMasterFile } from '../../wire/master-file.ts'
+import { parseMasterFile } from '../../wire/masterFile.ts'
 import type { Edns, Message, ResourceRecord } from '../../wire/message.ts'
 import { Name } from '../../wire/name.ts'
 import { printRecord } from '../../wire/presentation.ts'

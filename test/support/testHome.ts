@@ -92,7 +92,7 @@ export class TestHome {
     const { pair = makeKeyPair('P-256'), ...request } = wanted
     const device = await findDeviceByName(this.store.db, name)
     const issued = await this.authority.issue({
-      deviceId: device?.id ?? (await this.addDevice(name)),
+      deviceId: wanted.deviceId ?? device?.id ?? (await this.addDevice(name)),
       profile: 'server',
       names: [name],
       addresses: device?.addresses ?? [],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { WireError } from '../../wire/errors.ts'
-import { parseMasterFile } from '../../wire/master-file.ts'
+import { parseMasterFile } from '../../wire/masterFile.ts'
 import { Name } from '../../wire/name.ts'
 import { parseRdata, printRdata, printRecord } from '../../wire/presentation.ts'
 import { typeNumber } from '../../wire/registry.ts'

@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { processTree } from '../measure.ts'
+import type { Session } from '../session.ts'
+
+/** A server that others wrote, running for as long as the subject lasts. */
+export interface Peer {
+  name: string
+  pid: number
+  port: number
+}
+
+const READY_TRIES = 100
+const READY_PAUSE = 100
+
+/**
+ * Starts a peer on a free port and waits until it answers; null, with a note, if it is not installed or
+ * does not start.
+ *
+ * @param program.args Made for the port.
+ * @param program.ready Whether it answers.
+ */
+export async function startPeer(
+  session: Session,
+  program: {
+    name: string
+    command: string
+    args: (port: number) => string[]
+    cwd: string
+    ready: (port: number) => Promise<boolean>
+  },
+): Promise<Peer | null> {
+  const port = await freePort()
+  const child = spawn(program.command, program.args(port), {
+    cwd: program.cwd,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  let log = ''
+  child.stderr.on('data', (data: Buffer) => {
+    log = (log + data).slice(-1000)
+  })
+  const failed = new Promise<string>((resolve) => {
+    child.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code === 'ENOENT' ? 'is not installed (scripts/install-peers.sh)' : error.message),
+    )
+    child.once('exit', (code) => resolve(`ended with ${code}: ${log.trim()}`))
+  })
+  let failure: string | null = null
+  failed.then((reason) => {
+    failure = reason
+  })
+  if (child.pid !== undefined) session.defer(() => endTree(child.pid!))
+  for (let tries = 0; tries < READY_TRIES && failure === null; tries++) {
+    if (child.pid !== undefined && (await program.ready(port))) return { name: program.name, pid: child.pid, port }
+    await sleep(READY_PAUSE)
+  }
+  session.note(`no figures for ${program.name}: it ${failure ?? 'does not answer'}`)
+  return null
+}
+
+/** Ends a process that we started, with its descendants. */
+async function endTree(pid: number): Promise<void> {
+  const tree = processTree(pid)
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    for (const member of tree) {
+      try {
+        process.kill(member, signal)
+      } catch {
+        // Gone already.
+      }
+    }
+    if (signal === 'SIGTERM') await sleep(300)
+  }
+}
+
+/** A TCP and UDP port that nobody has on 127.0.0.1 at this moment. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port is free on 127.0.0.1')
+  return address.port
+}

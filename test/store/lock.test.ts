@@ -1,0 +1,63 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { describe, expect, test } from '@jest/globals'
+import { lockDataDir } from '../../store/lock.ts'
+import { tempDirs } from '../support/tempDir.ts'
+
+const newDir = tempDirs()
+
+/** Another process that holds the lock until it is killed. */
+async function otherGateway(dataDir: string) {
+  const child = spawn(process.execPath, [
+    '--input-type=module',
+    '-e',
+    `import { lockDataDir } from ${JSON.stringify(new URL('../../store/lock.ts', import.meta.url).href)}
+     lockDataDir(${JSON.stringify(dataDir)})
+     console.log('locked')
+     setInterval(() => {}, 1000)`,
+  ])
+  await once(child.stdout, 'data')
+  return {
+    kill: async () => {
+      const ended = once(child, 'exit')
+      child.kill('SIGKILL')
+      await ended
+    },
+  }
+}
+
+describe('the lock of a data directory', () => {
+  const locked = (dataDir: string) =>
+    expect.objectContaining({
+      name: 'DataDirLockedError',
+      code: 'DATA_DIR_LOCKED',
+      message: expect.stringContaining(
+        `another Hearth gateway is running on the data directory ${dataDir}. Stop it`,
+      ),
+    })
+
+  test('keeps a second gateway out until the first lets go', () => {
+    const dir = newDir()
+    const lock = lockDataDir(dir)
+    expect(() => lockDataDir(dir)).toThrow(locked(dir))
+    lock.release()
+    lockDataDir(dir).release()
+  })
+
+  test('keeps another process out, and is free the moment that process is killed', async () => {
+    const dir = newDir()
+    const other = await otherGateway(dir)
+    expect(() => lockDataDir(dir)).toThrow(locked(dir))
+    await other.kill()
+    lockDataDir(dir).release()
+  })
+
+  test('is one for each directory', () => {
+    const locks = [newDir(), newDir()].map(lockDataDir)
+    for (const lock of locks) lock.release()
+  })
+
+  test('a directory that is not there is no lock that somebody holds', () => {
+    expect(() => lockDataDir('/nowhere')).toThrow(/directory does not exist/)
+  })
+})
