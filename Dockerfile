@@ -7,8 +7,11 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /opt/hearth
 COPY package.json package-lock.json ./
-# No package needs a script of its own: native code comes prebuilt.
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+# No package needs a script of its own: native code comes prebuilt. "npm install" keeps to the lock file
+# as "npm ci" does, but does not mind that it leaves out the packages for other systems than Linux.
+# Not every npm links the binary of an optional package, hence the link.
+RUN npm install --no-save --omit=dev --ignore-scripts --no-audit --no-fund \
+  && cd node_modules/.bin && ln -sf ../node-linux-*/bin/node node
 COPY . .
 RUN mv deploy/hearth.yaml hearth.yaml && mv deploy/demo /opt/demo && rmdir deploy \
   && chmod -R a+rX /opt/hearth /opt/demo

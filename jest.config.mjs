@@ -11,4 +11,7 @@ export default {
     ],
   },
   testTimeout: 60_000,
+  // Tests start gateways, browsers and databases: more at a time than cores makes each wait for the others.
+  maxWorkers: 2,
+  reporters: ['default', '<rootDir>/scripts/closingLineReporter.mjs'],
 }

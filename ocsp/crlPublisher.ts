@@ -91,7 +91,8 @@ export class CrlPublisher {
         extensions: [
           authorityKeyIdentifier(issuer.keyId),
           cRLNumber(number),
-          issuingDistributionPoint(issuer.urls.crl),
+          // Not on the root's: OpenSSL looks there for the root itself too, which points nowhere.
+          ...(issuer.kind === 'root' ? [] : [issuingDistributionPoint(issuer.urls.crl)]),
         ],
       },
       issuer.signer,

@@ -36,10 +36,9 @@ export function revocationRoutes(options: RevocationRoutesOptions): Router {
     }
   })
 
-  // The base64 may hold "/" and "//", also unescaped, so it is taken from the URL as it came.
+  // The base64 may hold "/" and "//", also unescaped, so it is taken from the path as it came.
   router.get(/^\/ocsp\/.+/, async (ctx) => {
-    const encoded = ctx.req.url!.slice('/ocsp/'.length)
-    await answer(ctx, decodePath(encoded))
+    await answer(ctx, decodePath(ctx.path.slice('/ocsp/'.length)))
   })
 
   router.get('/crl/:name.crl', (ctx) => {

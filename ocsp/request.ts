@@ -76,7 +76,9 @@ function readNonce(extensions: DerReader): Buffer | null {
     extension.optional(TAG.boolean)
     const value = extension.content(TAG.octetString)
     if (id !== OID.ocspNonce) continue
-    const octets = new DerReader(value, 'OCSP nonce').content(TAG.octetString).length
+    const inner = new DerReader(value, 'OCSP nonce')
+    const octets = inner.content(TAG.octetString).length
+    inner.end()
     if (octets < NONCE_OCTETS.least || octets > NONCE_OCTETS.most) {
       throw new DerError(`the OCSP nonce has ${octets} octets; 1 to 128 belong there`)
     }

@@ -1,7 +1,7 @@
+import { Resolver } from 'node:dns/promises'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
-import { run } from '../../test/support/run.ts'
 import type { HomeDevice } from '../home.ts'
 import type { Session } from '../session.ts'
 import { type Peer, startPeer } from './server.ts'
@@ -17,9 +17,13 @@ export async function startNameServers(session: Session, devices: readonly HomeD
 }
 
 const answers = (device: HomeDevice) => async (port: number) => {
-  const args = ['-s', '127.0.0.1', '-p', String(port), '-d', '/dev/stdin', '-n', '1', '-t', '0.2']
-  const { stdout } = await run('dnsperf', args, { input: `${device.name} A\n` })
-  return stdout.includes('NOERROR 1 ')
+  const resolver = new Resolver({ timeout: 200, tries: 1 })
+  resolver.setServers([`127.0.0.1:${port}`])
+  try {
+    return (await resolver.resolve4(device.name)).includes(device.address)
+  } catch {
+    return false
+  }
 }
 
 function startKnot(session: Session, devices: readonly HomeDevice[]): Promise<Peer | null> {
