@@ -1,8 +1,8 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from '../test/support/run.ts'
 import { Home, homeDevices } from './home.ts'
-import { alone, cpuMicros, type Figure, takeTurns } from './measure.ts'
+import { beside, cpuMicros, type Figure, OURS, takeTurns } from './measure.ts'
 import { startNameServers } from './peers/nameServers.ts'
 import type { Session } from './session.ts'
 
@@ -27,7 +27,7 @@ export async function measureDns(session: Session): Promise<Figure[]> {
   const queries = join(session.directory(), 'queries')
   writeFileSync(queries, devices.map(({ name }) => `${name} A\n`).join(''))
 
-  const servers = [{ name: 'hearth', pid: home.pid, port: home.gateway.status.dns.port }, ...peers]
+  const servers = [{ name: OURS, pid: home.pid, port: home.gateway.status.dns.port }, ...peers]
   for (const { port } of servers) await dnsperf(queries, port, 1, LOAD)
   const loads = await takeTurns<Load>(
     session.rounds,
@@ -45,28 +45,15 @@ export async function measureDns(session: Session): Promise<Figure[]> {
   )
   const delays = await takeTurns<number>(
     session.rounds,
-    new Map(servers.map(({ name, port }) => [name, () => p99(queries, port, session.quick ? 1 : 2)])),
+    new Map(servers.map(({ name, port }) => [name, () => p99(session, queries, port)])),
   )
 
-  const ours = loads.get('hearth')!
-  const figures: Figure[] = []
-  for (const [name, unit, field] of [
-    ['dns-rate', 'queries/s', 'rate'],
-    ['dns-cpu', 'us CPU/query', 'cpu'],
-    ['dns-lost', 'queries', 'lost'],
-  ] as const) {
-    const values = ours.map((load) => load[field])
-    if (peers.length === 0) figures.push(alone(name, unit, values))
-    for (const { name: peer } of peers) {
-      figures.push({ name, unit, values, peer, peerValues: loads.get(peer)!.map((load) => load[field]) })
-    }
-  }
-  const values = delays.get('hearth')!
-  if (peers.length === 0) figures.push(alone('dns-p99', 'ms', values))
-  for (const { name: peer } of peers) {
-    figures.push({ name: 'dns-p99', unit: 'ms', values, peer, peerValues: delays.get(peer)! })
-  }
-  return figures
+  return [
+    ...beside('dns-rate', 'queries/s', loads, (load) => load.rate),
+    ...beside('dns-cpu', 'us CPU/query', loads, (load) => load.cpu),
+    ...beside('dns-lost', 'queries', loads, (load) => load.lost),
+    ...beside('dns-p99', 'ms', delays, (delay) => delay),
+  ]
 }
 
 /** Runs dnsperf once. Throws when anything but NOERROR comes back: then it was no measurement. */
@@ -75,7 +62,7 @@ async function dnsperf(
   port: number,
   seconds: number,
   load: readonly string[],
-): Promise<{ completed: number; lost: number; rate: number; output: string }> {
+): Promise<{ completed: number; lost: number; rate: number }> {
   const { stdout, stderr } = await run('dnsperf', [
     ...['-s', '127.0.0.1', '-p', String(port), '-d', queries, '-l', String(seconds)],
     ...load,
@@ -89,16 +76,29 @@ async function dnsperf(
     completed,
     lost: numberAfter(stdout, /Queries lost: +(\d+)/),
     rate: numberAfter(stdout, /Queries per second: +([\d.]+)/),
-    output: stdout,
   }
 }
 
-/** The time within which 99 of 100 answers came, at a steady rate, milliseconds. */
-async function p99(queries: string, port: number, seconds: number): Promise<number> {
-  const { output } = await dnsperf(queries, port, seconds, [...LOAD, '-Q', String(CALM_RATE), '-v'])
-  const delays = [...output.matchAll(/^> NOERROR \S+ A ([\d.]+)$/gm)].map((match) => Number(match[1]) * 1000)
-  delays.sort((a, b) => a - b)
-  return delays[Math.floor(delays.length * 0.99)] ?? Number.NaN
+/**
+ * The time within which 99 of 100 answers came, at a steady rate, milliseconds.
+ *
+ * dnsperf writes a line for each answer; into a file, so that nobody reads along while it measures.
+ */
+async function p99(session: Session, queries: string, port: number): Promise<number> {
+  const file = join(session.directory(), 'answers')
+  const [seconds, rate] = [session.quick ? 1 : 2, CALM_RATE].map(String)
+  const load = [...LOAD, '-l', seconds!, '-Q', rate!, '-v']
+  await run(
+    'sh',
+    ['-c', 'exec dnsperf "$@" >"$OUT"', 'sh', '-s', '127.0.0.1', '-p', String(port), '-d', queries, ...load],
+    {
+      env: { OUT: file },
+    },
+  )
+  const lines = readFileSync(file, 'utf8').matchAll(/^> NOERROR \S+ A ([\d.]+)$/gm)
+  const delays = [...lines].map((match) => Number(match[1]) * 1000).sort((a, b) => a - b)
+  if (delays.length === 0) throw new Error(`dnsperf at port ${port} got no answer`)
+  return delays[Math.floor(delays.length * 0.99)]!
 }
 
 function numberAfter(text: string, pattern: RegExp): number {

@@ -55,7 +55,11 @@ export class Home {
   /** The root and the issuer, DER. */
   async authorities(): Promise<{ root: Buffer; issuer: Buffer }> {
     const root = await this.#root()
-    const client = new EstClient({ gateway: new URL(this.gateway.url('est')), roots: root, signal: undefined })
+    const client = new EstClient({
+      gateway: new URL(this.gateway.url('est')),
+      roots: root,
+      signal: undefined,
+    })
     try {
       const issuer = (await client.caCertificates()).find((certificate) => !certificate.equals(root[0]!))
       if (issuer === undefined) throw new Error('the gateway publishes no issuer')

@@ -17,6 +17,23 @@ export function alone(name: string, unit: string, values: number[]): Figure {
   return { name, unit, values, peer: null, peerValues: [] }
 }
 
+/** Our name among the contenders. */
+export const OURS = 'hearth'
+
+/** A figure of ours beside that of each other contender; alone where there is none. */
+export function beside<T>(
+  name: string,
+  unit: string,
+  results: ReadonlyMap<string, readonly T[]>,
+  value: (result: T) => number,
+): Figure[] {
+  const values = results.get(OURS)!.map(value)
+  const figures = [...results]
+    .filter(([contender]) => contender !== OURS)
+    .map(([peer, theirs]) => ({ name, unit, values, peer, peerValues: theirs.map(value) }))
+  return figures.length > 0 ? figures : [alone(name, unit, values)]
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1

@@ -73,11 +73,7 @@ export class Hierarchy {
       await makeRoot(options)
       rows = await listIssuers(store.db, instanceId)
     }
-    const now = options.clock.now()
-    const opened: Issuer[] = []
-    for (const row of rows) {
-      if (row.kind === 'root' || row.not_after > now) opened.push(await openIssuer(store.db, keys, row))
-    }
+    const opened = await Promise.all(rows.map((row) => openIssuer(store.db, keys, row)))
     const hierarchy = new Hierarchy(options, opened)
     await hierarchy.rollIfDue()
     return hierarchy
@@ -116,12 +112,12 @@ export class Hierarchy {
   async rollIfDue(): Promise<boolean> {
     const { store, keys, clock, guard, baseUrl } = this.#options
     const now = clock.now()
+    if (this.#issuers.length > 0 && !guard.state().trusted) return false
     this.#issuers = this.#issuers.filter((issuer) => issuer.notAfter > now)
     const current = this.#newest()
     if (current !== undefined) {
       const pastHalf = now > current.notBefore + (current.notAfter - current.notBefore) / 2
       if (!pastHalf && current.baseUrl === baseUrl) return false
-      if (!guard.state().trusted) return false
     }
     const row = await makeIssuer(this.#options, this.root)
     this.#issuers.push(await openIssuer(store.db, keys, row))

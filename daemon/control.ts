@@ -12,6 +12,11 @@ export interface Operation {
   run: (params: never) => Promise<unknown>
 }
 
+export class ControlSocketError extends HearthError<'PATH_TOO_LONG'> {}
+
+/** unix(7): sun_path has 108 octets with its end. */
+const MAX_SOCKET_PATH = 107
+
 /** What a master file to import may have, and then some. */
 const MAX_BODY = 8 * 1024 * 1024
 
@@ -62,6 +67,12 @@ export async function openControlSocket(options: {
       })
       .then(({ status, body }) => send(response, status, body))
   })
+  if (Buffer.byteLength(path) > MAX_SOCKET_PATH) {
+    throw new ControlSocketError(
+      'PATH_TOO_LONG',
+      `the data directory's path is too long for the control socket ${path}: the system allows ${MAX_SOCKET_PATH} bytes. Set a shorter dataDir`,
+    )
+  }
   // Only the holder of the data directory's lock gets here, so a socket file that exists is a leftover.
   rmSync(path, { force: true })
   const umask = process.umask(0o177)

@@ -35,7 +35,7 @@ import { sha256 } from '../x509/spki.ts'
 import type { Config } from './config.ts'
 import { openControlSocket } from './control.ts'
 import { openDataDir } from './dataDir.ts'
-import { GatewayIdentity, reachableAddresses } from './gatewayIdentity.ts'
+import { GatewayIdentity, GatewayNameError, reachableAddresses } from './gatewayIdentity.ts'
 import { hostCheck } from './hostCheck.ts'
 import { openInstance } from './instance.ts'
 import { listenHttp, listenHttps, listenMutualTls, type TlsIdentity } from './listeners.ts'
@@ -140,7 +140,13 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
           ? config.gateway.addresses
           : reachableAddresses(config.listen.https.addresses),
     })
-    await identity.refresh()
+    await identity.refresh().catch((error: unknown) => {
+      if (!identity.hasCertificate || error instanceof GatewayNameError) throw error
+      log.error(
+        { err: error },
+        "the gateway's certificate is due, and none can be issued; the old one is used",
+      )
+    })
     const tls: TlsIdentity = {
       context: () => identity.certificate.context,
       staple: () => {
@@ -322,6 +328,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         gatewayName: config.gateway.name,
         estHost: `${config.gateway.name}:${estListener.port}`,
         status,
+        maintain: () => maintenance.run(),
       }),
       log,
     })

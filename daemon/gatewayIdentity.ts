@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import type { SecureContextOptions } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
+import { HearthError } from '../base/errors.ts'
 import { addressOctets, canonicalAddress, isHomeAddress } from '../base/ip.ts'
 import type { Authority } from '../ca/authority.ts'
 import type { Hierarchy } from '../ca/hierarchy.ts'
@@ -11,6 +12,7 @@ import { listDeviceCertificates, type RecordedCertificate } from '../store/certi
 import type { Store } from '../store/database.ts'
 import {
   type Device,
+  findDeviceByName,
   findGatewayDevice,
   insertDevice,
   renameDevice,
@@ -26,6 +28,8 @@ export interface GatewayCertificate {
   issuer: Issuer
   context: SecureContextOptions
 }
+
+export class GatewayNameError extends HearthError<'GATEWAY_NAME_TAKEN'> {}
 
 export interface GatewayIdentityOptions {
   store: Store
@@ -53,7 +57,11 @@ export class GatewayIdentity {
     this.#options = options
   }
 
-  /** @throws if `refresh` has not run. */
+  get hasCertificate(): boolean {
+    return this.#certificate !== null
+  }
+
+  /** @throws if there is none yet: `refresh` makes it. */
   get certificate(): GatewayCertificate {
     if (this.#certificate === null) throw new Error('the gateway has no certificate yet')
     return this.#certificate
@@ -63,9 +71,10 @@ export class GatewayIdentity {
    * Brings record and certificate up to date: addresses as they are now, a certificate that names them,
    * from the current issuer, not due for renewal, not revoked. True if the certificate is a new one.
    *
-   * An old one stays in use where no new one can be issued: better a warning than no console.
+   * Where no new one can be issued, the old one is in use when this throws: better a warning than no
+   * console; see `hasCertificate`.
    *
-   * @throws {AuthorityError} if there is none at all and none can be issued.
+   * @throws {AuthorityError} if one is due and cannot be issued; {GatewayNameError} if its name is taken.
    */
   async refresh(): Promise<boolean> {
     const device = await this.#register()
@@ -91,6 +100,13 @@ export class GatewayIdentity {
       known.addresses.length === current.length &&
       current.every((address) => known.addresses.includes(address))
     if (same && known.names[0] === name) return known
+    const holder = await findDeviceByName(store.db, name)
+    if (holder !== null && holder.kind !== 'gateway') {
+      throw new GatewayNameError(
+        'GATEWAY_NAME_TAKEN',
+        `the gateway cannot be called ${name}: a device has that name. Set another gateway.name, or start with the old one and remove the device first`,
+      )
+    }
     await store.transaction(async (tx) => {
       if (known === null) {
         await insertDevice(tx, { kind: 'gateway', profile: profile.name, names: [name], addresses: current })

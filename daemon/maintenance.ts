@@ -17,7 +17,7 @@ export function startMaintenance(options: {
   guard: ClockGuard
   store: Store
   tasks: Record<string, () => Promise<void>>
-}): { run(): void; stop(): Promise<void> } {
+}): { run(): Promise<void>; stop(): Promise<void> } {
   const { clock, log, guard, store, tasks } = options
   const troubled = new Set<string>()
   let marked = 0
@@ -45,6 +45,7 @@ export function startMaintenance(options: {
 
   const run = () => {
     running = running.then(runAll)
+    return running
   }
   const timer = setInterval(run, EVERY)
   return {

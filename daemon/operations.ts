@@ -34,6 +34,8 @@ export interface OperationsOptions {
   /** `host:port` of the EST listener, for QR codes. */
   estHost: string
   status: () => Promise<StatusReport>
+  /** Does at once what waited for a clock that is believed. */
+  maintain: () => Promise<void>
 }
 
 const ACTOR = 'cli'
@@ -236,6 +238,7 @@ export function operations(options: OperationsOptions): Record<string, Operation
       params: object({}),
       run: async () => {
         await guard.accept(ACTOR)
+        await options.maintain()
         return { clock: guard.state() }
       },
     },

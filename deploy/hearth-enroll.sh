@@ -6,7 +6,8 @@
 #   GATEWAY_URL  https://HOST:PORT of the gateway's EST listener
 #   ROOT_SHA256  fingerprint of the home's root, as "hearth ca fingerprint" shows it
 #   DIR          gets cert.pem, chain.pem, fullchain.pem, key.pem, root.pem, hearth.json
-#   NAME         a name that the certificate must carry; it gets all names of the device anyway
+#   NAME         a name that the certificate must carry, whole or without the home's domain; it gets all
+#                names of the device anyway
 #
 # The token comes from HEARTH_TOKEN or the first line of standard input, never from an argument:
 # arguments are visible to everyone on the machine. Running it again after a lost answer gets the
@@ -19,7 +20,7 @@ die() {
 }
 
 if [ $# -lt 3 ] || [ $# -gt 4 ]; then
-  sed -n '4,13s/^# \{0,1\}//p' "$0" >&2
+  sed -n '4,11s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 gateway=${1%/}
@@ -96,7 +97,7 @@ certificates() {
 reason() {
   grep -qi '^content-type: *text/plain' "$work/headers" || return 0
   printf ': '
-  tr -cd '[:print:]\n' <"$work/body" | tr '\n' ' ' | cut -c 1-600
+  tr -cd '[:print:]\n' <"$work/body" | tr '\n' ' ' | cut -c 1-600 | sed 's/ *$//'
 }
 
 fingerprint() {
@@ -140,7 +141,10 @@ if ! openssl pkey -in "$dir/pending-key.pem" -noout 2>/dev/null; then
   sync
 fi
 set -- -new -key "$dir/pending-key.pem" -subj /
-[ -z "$name" ] || set -- "$@" -addext "subjectAltName=DNS:$name"
+# The gateway knows the names. A full one is asked for, so that a wrong one is refused before it issues.
+case $name in
+  *.*) set -- "$@" -addext "subjectAltName=DNS:$name" ;;
+esac
 openssl req "$@" -outform DER -out "$work/request"
 openssl base64 -in "$work/request" -out "$work/request.b64"
 

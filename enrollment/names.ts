@@ -68,6 +68,9 @@ const SCRIPTS: readonly string[] = [
 const SCRIPT_PATTERNS = new Map(SCRIPTS.map((script) => [script, new RegExp(`\\p{Script=${script}}`, 'u')]))
 const COMMON = /[\p{Script=Common}\p{Script=Inherited}]/u
 
+/** No signs and pictures; and nothing that Node's reading of host names would cut off, such as "/" or "?". */
+const WRITABLE = /^[\p{Letter}\p{Mark}\p{Decimal_Number}-]+$/u
+
 /**
  * The full name of a device, from what a person typed: `nas`, `nas.home.arpa`, `Küche`.
  *
@@ -107,9 +110,11 @@ function asciiLabel(label: string, typed: string, domain: string): string {
   }
   if (label.includes('*')) throw invalid(shown, 'has a star; a device has a name of its own', domain)
   const unicode = label.startsWith('xn--') ? domainToUnicode(label) : label
+  const ascii = asciiForm(label)
+  if (!WRITABLE.test(unicode) || ascii === '') {
+    throw invalid(shown, 'must be made of letters, digits and inner hyphens', domain)
+  }
   refuseMixedScripts(unicode, shown)
-  const ascii = domainToASCII(label)
-  if (ascii === '' && label !== '') throw invalid(shown, 'has characters that no name may have', domain)
   if (ascii.length > 63) throw invalid(shown, 'has a part longer than 63 letters', domain)
   if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(ascii)) {
     throw invalid(shown, 'must be made of letters, digits and inner hyphens', domain)
@@ -122,6 +127,11 @@ function asciiLabel(label: string, typed: string, domain: string): string {
     )
   }
   return ascii
+}
+
+/** Beside another label, since Node takes digits alone for an IPv4 address; empty if there is none. */
+function asciiForm(label: string): string {
+  return domainToASCII(`${label}.arpa`).replace(/\.arpa$/, '')
 }
 
 function refuseMixedScripts(label: string, shown: string): void {

@@ -10,6 +10,8 @@ export interface Peer {
   name: string
   pid: number
   port: number
+  /** Ends it before the subject is done. */
+  end: () => Promise<void>
 }
 
 const READY_TRIES = 100
@@ -51,27 +53,34 @@ export async function startPeer(
   failed.then((reason) => {
     failure = reason
   })
-  if (child.pid !== undefined) session.defer(() => endTree(child.pid!))
+  const { pid } = child
+  const end = async () => {
+    if (pid !== undefined) await endTree(pid)
+  }
+  session.defer(end)
   for (let tries = 0; tries < READY_TRIES && failure === null; tries++) {
-    if (child.pid !== undefined && (await program.ready(port))) return { name: program.name, pid: child.pid, port }
+    if (pid !== undefined && (await program.ready(port))) return { name: program.name, pid, port, end }
     await sleep(READY_PAUSE)
   }
   session.note(`no figures for ${program.name}: it ${failure ?? 'does not answer'}`)
   return null
 }
 
-/** Ends a process that we started, with its descendants. */
+/** Ends a process that we started, and its descendants after it: a parent would only start them again. */
 async function endTree(pid: number): Promise<void> {
   const tree = processTree(pid)
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    for (const member of tree) {
-      try {
-        process.kill(member, signal)
-      } catch {
-        // Gone already.
-      }
+  signal(tree, 'SIGTERM')
+  await sleep(300)
+  signal(tree, 'SIGKILL')
+}
+
+function signal(pids: readonly number[], name: NodeJS.Signals): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, name)
+    } catch {
+      // Gone already.
     }
-    if (signal === 'SIGTERM') await sleep(300)
   }
 }
 

@@ -226,6 +226,12 @@ test('files of others are not replaced', async () => {
   expect(gateway.requests).toEqual([])
 })
 
+test('a name may be given whole or without the domain', async () => {
+  for (const name of ['nas', 'NAS.home.arpa.']) {
+    expect((await run([gateway.url, gateway.fingerprint, out, name])).code).toBe(0)
+  }
+})
+
 test('bad usage: exit 2 with the usage, or 1 with what is wrong', async () => {
   expect(await run([])).toEqual({ code: 2, output: expect.stringContaining('usage: HEARTH_TOKEN=ID:TOKEN') })
   for (const [url, fingerprint] of [

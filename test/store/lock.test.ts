@@ -6,14 +6,16 @@ import { tempDirs } from '../support/tempDir.ts'
 
 const newDir = tempDirs()
 
-/** Another process that holds the lock until it is killed. */
+/** Another process that holds the lock until it is killed, and does not even remember that it does. */
 async function otherGateway(dataDir: string) {
   const child = spawn(process.execPath, [
+    '--expose-gc',
     '--input-type=module',
     '-e',
     `import { lockDataDir } from ${JSON.stringify(new URL('../../store/lock.ts', import.meta.url).href)}
      lockDataDir(${JSON.stringify(dataDir)})
-     console.log('locked')
+     gc()
+     setTimeout(() => console.log('locked'), 10)
      setInterval(() => {}, 1000)`,
   ])
   await once(child.stdout, 'data')

@@ -16,6 +16,7 @@ export class TestGateway {
   status!: StatusReport
   #process: ChildProcess | null = null
   #log = ''
+  #jump: string | undefined
 
   /** @param config Laid over the test's own: every port free, no upstream. */
   constructor(config: Record<string, unknown> = {}) {
@@ -36,9 +37,15 @@ export class TestGateway {
     writeFileSync(this.configFile, stringify({ ...own, ...config }))
   }
 
-  /** Starts it and waits until it is ready. Throws with its log if it is not. */
-  async start(): Promise<this> {
-    const child = spawn(HEARTH, ['--config', this.configFile, '--json', 'serve'], { cwd: this.dir })
+  /**
+   * Starts it and waits until it is ready. Throws with its log if it is not.
+   *
+   * @param jump Moves its clock, and from then on that of its commands: `+100d` (faketime).
+   */
+  async start({ jump }: { jump?: string } = {}): Promise<this> {
+    this.#jump = jump
+    const [command, ...args] = this.#command('--config', this.configFile, '--json', 'serve')
+    const child = spawn(command, args, { cwd: this.dir })
     this.#process = child
     let printed = ''
     child.stderr.on('data', (data: Buffer) => {
@@ -53,6 +60,10 @@ export class TestGateway {
     })
     this.status = JSON.parse(printed) as StatusReport
     return this
+  }
+
+  #command(...args: string[]): [string, ...string[]] {
+    return this.#jump === undefined ? [HEARTH, ...args] : ['faketime', '-f', this.#jump, HEARTH, ...args]
   }
 
   get pid(): number {
@@ -82,7 +93,8 @@ export class TestGateway {
 
   /** Runs `bin/hearth` with this gateway's configuration. */
   hearth(...args: string[]): Promise<Outcome> {
-    return run(HEARTH, ['--config', this.configFile, ...args], { cwd: this.dir })
+    const [command, ...rest] = this.#command('--config', this.configFile, ...args)
+    return run(command, rest, { cwd: this.dir })
   }
 
   /** Runs it with `--json` and returns what it prints; throws if it is refused. */
