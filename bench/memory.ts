@@ -6,7 +6,7 @@ import type { Session } from './session.ts'
 
 /** Resident memory at rest, started anew with enrolled devices; beside name servers with their names. */
 export async function measureMemory(session: Session): Promise<Figure[]> {
-  return [...(await withDevices(session, 1)), ...(await withDevices(session, session.quick ? 10 : 200))]
+  return [...(await withDevices(session, 1)), ...(await withDevices(session, 200))]
 }
 
 async function withDevices(session: Session, count: number): Promise<Figure[]> {

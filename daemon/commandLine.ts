@@ -50,6 +50,10 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     return cli.exitCode
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+    if ((error as Error).name === 'AbortError') {
+      cli.printFailure('STOPPED', 'stopped before it was done')
+      return EXIT.refused
+    }
     const code = error instanceof HearthError ? error.code : 'INTERNAL'
     const message = error instanceof HearthError ? error.message : `something went wrong: ${reasonOf(error)}`
     cli.printFailure(code, message)

@@ -16,7 +16,11 @@ interface EnrollFlags {
   out: string
 }
 
-/** The device's side: these two run on devices, without a gateway and without its configuration. */
+/**
+ * The device's side: these two run on devices, without a gateway and without its configuration.
+ *
+ * They tell a person how it goes on standard error; a result on standard output is for `--json`.
+ */
 export function addAgentCommands(program: Command, cli: Cli): void {
   program
     .command('enroll')
@@ -45,10 +49,7 @@ export function addAgentCommands(program: Command, cli: Cli): void {
         signal: stopSignal(),
         ...(name === undefined ? {} : { name }),
       })
-      cli.print(
-        describe(certificate),
-        `enrolled: ${summary(certificate)}\nin ${out}: fullchain.pem, key.pem, root.pem`,
-      )
+      if (cli.json) cli.print(describe(certificate), '')
     })
 
   program
@@ -82,12 +83,7 @@ export function addAgentCommands(program: Command, cli: Cli): void {
         }
         const { renew } = await import('../../agent/renew.ts')
         const { renewed, certificate } = await renew({ ...options, force: force === true })
-        cli.print(
-          { renewed, ...describe(certificate) },
-          renewed
-            ? `renewed: ${summary(certificate)}`
-            : `not yet: ${summary(certificate)}; to be renewed from ${rfc3339(certificate.renewAt)} on`,
-        )
+        if (cli.json) cli.print({ renewed, ...describe(certificate) }, '')
       },
     )
 }
@@ -123,8 +119,4 @@ function stopSignal(): AbortSignal {
 
 function describe({ names, addresses, serial, notAfter, renewAt }: CertificateFacts) {
   return { names, addresses, serial, notAfter: rfc3339(notAfter), renewAt: rfc3339(renewAt) }
-}
-
-function summary({ names, addresses, notAfter }: CertificateFacts): string {
-  return `${[...names, ...addresses].join(', ')}, until ${rfc3339(notAfter)}`
 }

@@ -202,7 +202,7 @@ describe('what is in the way is named, with what to do', () => {
 })
 
 describe('a clock that jumped', () => {
-  test.each(['+100d', '+3y', '-20d'])(
+  test.each(['+100d', '+3y'])(
     '%s: DNS and OCSP go on, nothing is issued until a person accepts it',
     async (jump) => {
       const gateway = await fresh().start()
@@ -239,6 +239,31 @@ describe('a clock that jumped', () => {
       expect(await gateway.enroll('lamp')).toContain('lamp')
     },
   )
+})
+
+test('a clock that went back: issuing stops with the reason, and the device is told to wait', async () => {
+  const gateway = await fresh().start()
+  await gateway.stop()
+  await gateway.start({ jump: '-30m' })
+  const credential = await gateway.credential('nas')
+  const csr = await makeRequest(gateway)
+  const { stdout } = await run(
+    'curl',
+    [
+      '-si',
+      '--cacert',
+      await gateway.rootFile(),
+      '-u',
+      credential,
+      '--data-binary',
+      '@-',
+      gateway.url('est', '/.well-known/est/simpleenroll'),
+    ],
+    { input: csr },
+  )
+  expect(stdout).toMatch(/^HTTP\/1.1 503/)
+  expect(stdout).toMatch(/^Retry-After: 300\r$/m)
+  expect(stdout).toContain('no certificate is issued now: the clock went back to')
 })
 
 describe('kill -9 during enrolments (SEC-2)', () => {
