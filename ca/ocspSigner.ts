@@ -28,25 +28,53 @@ export interface OcspSigner {
   signer: Signer
 }
 
-/**
- * The OCSP signer of an issuer, made or rolled over if it is due.
- *
- * While the clock is not believed, the one there is goes on.
- */
-export async function openOcspSigner(options: {
+export interface OcspSignersOptions {
   store: Store
   keys: KeyStore
   clock: Clock
   guard: ClockGuard
-  issuer: Issuer
-}): Promise<OcspSigner> {
-  const { store, keys, clock, guard, issuer } = options
-  const newest = await findNewestOfProfile(store.db, issuer.id, 'ocsp')
-  const ends = Math.min(clock.now() + ROLL_BEFORE_END, issuer.notAfter)
-  const due = newest === null || newest.not_after < ends
-  if (newest === null || (due && guard.state().trusted)) return makeOcspSigner(options)
-  const { privateKey } = await keys.open(store.db, newest.serial)
-  return assemble(issuer, newest.certificate, signerOf(privateKey))
+  /** The issuers that have not expired: each gets a signer of its own. */
+  issuers: () => readonly Issuer[]
+}
+
+/** The signers of all issuers, each made and rolled over in time. */
+export class OcspSigners {
+  readonly #options: OcspSignersOptions
+  #current: OcspSigner[] = []
+
+  constructor(options: OcspSignersOptions) {
+    this.#options = options
+  }
+
+  /** One for each issuer there was at the last `refresh`. */
+  get current(): readonly OcspSigner[] {
+    return this.#current
+  }
+
+  /** Makes what is missing or due. While the clock is not believed, the signers there are go on. */
+  async refresh(): Promise<void> {
+    const refreshed: OcspSigner[] = []
+    for (const issuer of this.#options.issuers()) {
+      const known = this.#current.find((signer) => signer.issuer === issuer)
+      refreshed.push(
+        known !== undefined && !this.#isDue(known.notAfter, issuer) ? known : await this.#open(issuer),
+      )
+    }
+    this.#current = refreshed
+  }
+
+  async #open(issuer: Issuer): Promise<OcspSigner> {
+    const { store, keys, guard } = this.#options
+    const newest = await findNewestOfProfile(store.db, issuer.id, 'ocsp')
+    const mustMake = newest === null || (this.#isDue(newest.not_after, issuer) && guard.state().trusted)
+    if (mustMake) return makeOcspSigner({ store, keys, issuer })
+    const { privateKey } = await keys.open(store.db, newest.serial)
+    return assemble(issuer, newest.certificate, signerOf(privateKey))
+  }
+
+  #isDue(notAfter: number, issuer: Issuer): boolean {
+    return notAfter < Math.min(this.#options.clock.now() + ROLL_BEFORE_END, issuer.notAfter)
+  }
 }
 
 async function makeOcspSigner(options: {

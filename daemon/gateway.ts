@@ -2,10 +2,9 @@ import type { RequestListener } from 'node:http'
 import { join } from 'node:path'
 import { Router } from '@koa/router'
 import Koa, { type Middleware } from 'koa'
-import { onboardingRoutes } from '../admin-ui/onboarding/routes.ts'
-import type { GatewayStatus } from '../admin-ui/status/findings.ts'
+import { onboardingRoutes, type RootCertificate } from '../admin-ui/onboarding/routes.ts'
 import { statusRoutes } from '../admin-ui/status/routes.ts'
-import { type Clock, DAY, rfc3339 } from '../base/clock.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { Authority } from '../ca/authority.ts'
 import { ClockGuard } from '../ca/clockGuard.ts'
@@ -13,7 +12,7 @@ import { Hierarchy } from '../ca/hierarchy.ts'
 import type { Issuer } from '../ca/issuer.ts'
 import { KeyStore } from '../ca/keys.ts'
 import { Ledger } from '../ca/ledger.ts'
-import { type OcspSigner, openOcspSigner } from '../ca/ocspSigner.ts'
+import { OcspSigners } from '../ca/ocspSigner.ts'
 import { openSeal } from '../ca/seal.ts'
 import { DnsServer } from '../dns/server.ts'
 import { printUpstream, systemUpstreams } from '../dns/upstream.ts'
@@ -23,26 +22,21 @@ import { RefusalAudit } from '../enrollment/refusalAudit.ts'
 import { CrlPublisher } from '../ocsp/crlPublisher.ts'
 import { revocationRoutes } from '../ocsp/handler.ts'
 import { Responder } from '../ocsp/responder.ts'
-import { countDeviceCertificates } from '../store/certificates.ts'
 import { openStore } from '../store/database.ts'
-import { listDevices } from '../store/devices.ts'
 import { anyKey } from '../store/keys.ts'
 import { lockDataDir } from '../store/lock.ts'
 import { changesZone, readZone } from '../store/zone.ts'
-import { pem, readCertificate } from '../x509/certificate.ts'
-import { readCommonNames } from '../x509/name.ts'
-import { sha256 } from '../x509/spki.ts'
+import { pem } from '../x509/certificate.ts'
 import type { Config } from './config.ts'
 import { openControlSocket } from './control.ts'
 import { openDataDir } from './dataDir.ts'
 import { GatewayIdentity, GatewayNameError, reachableAddresses } from './gatewayIdentity.ts'
 import { hostCheck } from './hostCheck.ts'
 import { openInstance } from './instance.ts'
-import { listenHttp, listenHttps, listenMutualTls, type TlsIdentity } from './listeners.ts'
+import { type Listener, listenHttp, listenHttps, listenMutualTls, type TlsIdentity } from './listeners.ts'
 import { startMaintenance } from './maintenance.ts'
 import { operations } from './operations.ts'
-import type { StatusReport } from './status.ts'
-import { VERSION } from './version.ts'
+import { fingerprint, gatherStatus, type StatusReport, statusReport, subjectOf } from './status.ts'
 
 /** A running gateway. */
 export interface Gateway {
@@ -96,7 +90,10 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     const http = await listenHttp('http', config.listen.http, (request, response) =>
       answerHttp(request, response),
     )
-    opened.push(() => http.close())
+    const doors: Listener[] = [http]
+    opened.push(async () => {
+      await Promise.all(doors.map((door) => door.close()))
+    })
 
     // 3. The CA and what follows from it.
     const guard = await ClockGuard.open({ store, clock })
@@ -115,14 +112,9 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     })
     const ledger = new Ledger({ store, guard })
     const authority = new Authority({ hierarchy, ledger, guard, clock, domain: config.domain, profiles })
-    let signers: OcspSigner[] = []
-    const refreshSigners = async () => {
-      signers = await Promise.all(
-        hierarchy.issuers.map((issuer) => openOcspSigner({ store, keys, clock, guard, issuer })),
-      )
-    }
-    await refreshSigners()
-    const responder = new Responder({ ledger, clock, signers: () => signers })
+    const signers = new OcspSigners({ store, keys, clock, guard, issuers: () => hierarchy.issuers })
+    await signers.refresh()
+    const responder = new Responder({ ledger, clock, signers: () => signers.current })
     const crls = new CrlPublisher({ ledger, clock, issuers: () => hierarchy.all })
     await crls.publish()
 
@@ -195,34 +187,18 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       https: originOf('https', config.gateway.name, httpsListener.port, 443),
       est: originOf('https', config.gateway.name, estListener.port, 443),
     })
-    const gatherStatus = async (): Promise<GatewayStatus> => {
-      const now = clock.now()
-      const all = await listDevices(store.db)
-      const ordinary = all.filter((device) => device.kind === 'device')
-      const { notAfter, serial } = identity.certificate
-      return {
-        version: VERSION,
-        now,
+    const status = () =>
+      gatherStatus({
+        config,
         startedAt,
-        domain: config.domain,
-        root: { subject: root().subject, sha256: root().sha256, notAfter: root().notAfter },
-        issuer: { subject: subjectOf(hierarchy.current), notAfter: hierarchy.current.notAfter },
-        gatewayCertificate: { serial, notAfter },
+        now: clock.now(),
+        store,
         clock: guard.state(),
-        devices: {
-          active: ordinary.filter((device) => device.state === 'active').length,
-          suspended: ordinary.filter((device) => device.state === 'suspended').length,
-        },
-        certificates: await countDeviceCertificates(store.db, now, now + DAY),
-        dns: {
-          port: dns.port,
-          names: all.filter((device) => device.state === 'active').flatMap((device) => device.names).length,
-          upstreams: upstreams.map(printUpstream),
-        },
-        listeners: Object.entries(origins()).map(([name, url]) => ({ name, url })),
-      }
-    }
-
+        hierarchy,
+        certificate: identity.certificate,
+        dns: { port: dns.port, upstreams: upstreams.map(printUpstream) },
+        listeners: origins(),
+      })
     const site = (failure: string, ...parts: (Middleware | Router)[]) => {
       const app = new Koa()
       app.on('error', (error) => log.error({ err: error }, failure))
@@ -236,7 +212,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         'localhost',
         ...reachableAddresses(config.listen.https.addresses),
       ]),
-      statusRoutes({ domain: config.domain, status: gatherStatus }),
+      statusRoutes({ domain: config.domain, status }),
     )
     const est = site(
       'an enrolment failed',
@@ -251,9 +227,9 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       }),
     )
     const httpsListener = await listenHttps('https', config.listen.https, tls, console as RequestListener)
-    opened.push(() => httpsListener.close())
+    doors.push(httpsListener)
     const estListener = await listenMutualTls('est', config.listen.est, tls, est)
-    opened.push(() => estListener.close())
+    doors.push(estListener)
     answerHttp = site(
       'a page failed',
       onboardingRoutes({
@@ -265,30 +241,6 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       revocationRoutes({ responder, crls, clock, findIssuer: (id) => hierarchy.find(id) }),
     )
 
-    const status = async (): Promise<StatusReport> => {
-      const { now: _, issuer: __, gatewayCertificate, listeners: ___, ...gathered } = await gatherStatus()
-      return {
-        ...gathered,
-        pid: process.pid,
-        startedAt: rfc3339(startedAt),
-        dataDir: config.dataDir,
-        gateway: {
-          name: config.gateway.name,
-          addresses:
-            (await listDevices(store.db)).find((device) => device.kind === 'gateway')?.addresses ?? [],
-        },
-        root: { ...gathered.root, notAfter: rfc3339(gathered.root.notAfter) },
-        issuer: {
-          id: hierarchy.current.id,
-          notAfter: rfc3339(hierarchy.current.notAfter),
-          baseUrl: hierarchy.current.baseUrl,
-        },
-        certificate: { serial: gatewayCertificate.serial, notAfter: rfc3339(gatewayCertificate.notAfter) },
-        dns: { ...gathered.dns, addresses: config.listen.dns.addresses },
-        listeners: origins(),
-      }
-    }
-
     // 7. What comes due while it runs, and the socket for commands.
     const maintenance = startMaintenance({
       clock,
@@ -298,10 +250,10 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       tasks: {
         'issuer roll-over': async () => {
           if (!(await hierarchy.rollIfDue())) return
-          await refreshSigners()
+          await signers.refresh()
           await crls.refresh()
         },
-        'OCSP signers': refreshSigners,
+        'OCSP signers': () => signers.refresh(),
         CRLs: () => crls.refresh(),
         "gateway's certificate": async () => {
           if (!(await identity.refresh())) return
@@ -327,29 +279,25 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         domain: config.domain,
         gatewayName: config.gateway.name,
         estHost: `${config.gateway.name}:${estListener.port}`,
-        status,
+        status: async () => statusReport(await status()),
         maintain: () => maintenance.run(),
       }),
       log,
     })
     opened.push(() => control.close())
 
-    return { status, first: instance.first, close: closeAll }
+    return { status: async () => statusReport(await status()), first: instance.first, close: closeAll }
   }
 }
 
-function describeRoot(root: Issuer) {
+function describeRoot(root: Issuer): RootCertificate {
   return {
     der: root.certificate,
     pem: pem(root.certificate, 'CERTIFICATE'),
-    sha256: sha256(root.certificate).toString('hex').toUpperCase(),
+    sha256: fingerprint(root),
     subject: subjectOf(root),
     notAfter: root.notAfter,
   }
-}
-
-function subjectOf(issuer: Issuer): string {
-  return readCommonNames(readCertificate(issuer.certificate).subject)[0] ?? ''
 }
 
 function originOf(scheme: 'http' | 'https', name: string, port: number, usual: number): string {

@@ -1,7 +1,7 @@
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
-import { createSecureServer } from 'node:http2'
+import { createSecureServer, type Http2Session } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { SecureContextOptions, SecureVersion, Server as TlsServer } from 'node:tls'
 import { SECOND } from '../base/clock.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
@@ -14,7 +14,7 @@ export class ListenerError extends HearthError<ListenerErrorCode> {}
 /** A service on one port of several addresses. */
 export interface Listener {
   readonly port: number
-  /** Refuses new connections and closes the old ones. */
+  /** Refuses new connections and lets requests under way finish, for a second at most. */
   close(): Promise<void>
 }
 
@@ -26,6 +26,9 @@ const HEADERS_TIMEOUT = 10 * SECOND
 const REQUEST_TIMEOUT = 30 * SECOND
 const HANDSHAKE_TIMEOUT = 10 * SECOND
 const IDLE_TIMEOUT = 60 * SECOND
+
+/** How long a request under way may go on when the gateway stops. */
+const CLOSING_GRACE = SECOND
 
 /** Tries for a port that is free on every address, where any will do. */
 const FREE_PORT_TRIES = 20
@@ -147,15 +150,21 @@ async function listen(name: string, at: Listen, create: () => Server | TlsServer
 
 async function listenOnce(name: string, at: Listen, create: () => Server | TlsServer): Promise<Listener> {
   const servers: (Server | TlsServer)[] = []
-  const sockets = new Set<{ destroy(): void }>()
+  const sockets = new Set<Socket>()
+  const sessions = new Set<Http2Session>()
   let port = at.port
   const close = async () => {
     const closed = servers.map(
       (server) =>
         new Promise<void>((resolve) => (server.listening ? server.close(() => resolve()) : resolve())),
     )
-    for (const socket of sockets) socket.destroy()
+    for (const server of servers) if ('closeIdleConnections' in server) server.closeIdleConnections()
+    for (const session of sessions) session.close()
+    const late = setTimeout(() => {
+      for (const socket of sockets) socket.destroy()
+    }, CLOSING_GRACE)
     await Promise.all(closed)
+    clearTimeout(late)
   }
   for (const address of at.addresses) {
     const server = create()
@@ -163,6 +172,10 @@ async function listenOnce(name: string, at: Listen, create: () => Server | TlsSe
     server.on('connection', (socket) => {
       sockets.add(socket)
       socket.on('close', () => sockets.delete(socket))
+    })
+    server.on('session', (session: Http2Session) => {
+      sessions.add(session)
+      session.on('close', () => sessions.delete(session))
     })
     servers.push(server)
     try {

@@ -17,7 +17,7 @@ import { readZone } from '../store/zone.ts'
 import { pem } from '../x509/certificate.ts'
 import { sha256 } from '../x509/spki.ts'
 import type { Operation } from './control.ts'
-import type { StatusReport } from './status.ts'
+import { fingerprint, type StatusReport } from './status.ts'
 
 /** A refusal of the operations themselves. */
 class OperationError extends HearthError<'CERTIFICATE_UNKNOWN'> {}
@@ -64,7 +64,7 @@ export function operations(options: OperationsOptions): Record<string, Operation
       run: async () => ({
         pem: pem(hierarchy.root.certificate, 'CERTIFICATE'),
         der: hierarchy.root.certificate.toString('base64'),
-        sha256: fingerprint(hierarchy.root.certificate),
+        sha256: fingerprint(hierarchy.root),
       }),
     },
 
@@ -138,7 +138,7 @@ export function operations(options: OperationsOptions): Record<string, Operation
           ...describeCertificate(certificate, await findDevice(store.db, certificate.device_id), clock.now()),
           subject: certificate.subject,
           issuer: certificate.issuer_id,
-          sha256: fingerprint(certificate.certificate),
+          sha256: fingerprint(certificate),
           issuedAt: rfc3339(certificate.issued_at),
           requestedBy: certificate.requested_by,
           pem: pem(certificate.certificate, 'CERTIFICATE'),
@@ -265,7 +265,7 @@ function describeHierarchy(hierarchy: Hierarchy) {
     id: issuer.id,
     kind: issuer.kind,
     current: issuer.kind === 'root' || issuer === hierarchy.current,
-    sha256: fingerprint(issuer.certificate),
+    sha256: fingerprint(issuer),
     notBefore: rfc3339(issuer.notBefore),
     notAfter: rfc3339(issuer.notAfter),
     crl: issuer.urls.crl,
@@ -324,11 +324,6 @@ function describeCertificate(certificate: RecordedCertificate, device: Device | 
 function statusOf(certificate: RecordedCertificate, now: number): 'valid' | 'revoked' | 'expired' {
   if (certificate.revoked_at !== null) return 'revoked'
   return certificate.not_after <= now ? 'expired' : 'valid'
-}
-
-/** SHA-256 in upper-case hexadecimal, as fingerprints are shown everywhere. */
-function fingerprint(der: Buffer): string {
-  return sha256(der).toString('hex').toUpperCase()
 }
 
 /** A serial as people paste it: hexadecimal of at least eight octets, with or without colons, any case. */

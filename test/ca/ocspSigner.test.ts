@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from '@jest/globals'
 import { DAY } from '../../base/clock.ts'
-import { openOcspSigner } from '../../ca/ocspSigner.ts'
+import { OcspSigners } from '../../ca/ocspSigner.ts'
 import { extKeyUsagesOf, findExtension, readCertificate } from '../../x509/certificate.ts'
 import { OID } from '../../x509/oids.ts'
 import { keyIdentifier } from '../../x509/spki.ts'
@@ -19,7 +19,11 @@ beforeEach(async () => {
 })
 afterEach(() => home.close())
 
-const open = (issuer = home.hierarchy.current) => openOcspSigner({ ...home, issuer })
+const open = async (issuer = home.hierarchy.current) => {
+  const signers = new OcspSigners({ ...home, issuers: () => [issuer] })
+  await signers.refresh()
+  return signers.current[0]!
+}
 
 /** Serials of the OCSP keys that are kept. */
 async function keptKeys(): Promise<string[]> {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import * as pkijs from 'pkijs'
 import { HOUR, MINUTE } from '../../base/clock.ts'
 import { Ledger } from '../../ca/ledger.ts'
-import { openOcspSigner } from '../../ca/ocspSigner.ts'
+import { OcspSigners } from '../../ca/ocspSigner.ts'
 import type { RevocationReason } from '../../ca/reasons.ts'
 import { revokeSerial } from '../../ca/revocation.ts'
 import { Responder } from '../../ocsp/responder.ts'
@@ -209,8 +209,9 @@ describe('CERT-1: a revocation shows in the very next answer', () => {
         return status
       }
     }
-    const signer = await openOcspSigner({ ...home, issuer: home.hierarchy.current })
-    const responder = new Responder({ ledger: new HeldLedger(home), clock, signers: () => [signer] })
+    const signers = new OcspSigners({ ...home, issuers: () => home.hierarchy.issuers })
+    await signers.refresh()
+    const responder = new Responder({ ledger: new HeldLedger(home), clock, signers: () => signers.current })
     home.store.follow(() => responder.forget())
 
     const request = await requestOf('-cert nas.pem -no_nonce')

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
-import { type OcspSigner, openOcspSigner } from '../../ca/ocspSigner.ts'
+import { OcspSigners } from '../../ca/ocspSigner.ts'
 import { CrlPublisher } from '../../ocsp/crlPublisher.ts'
 import { revocationRoutes } from '../../ocsp/handler.ts'
 import { Responder } from '../../ocsp/responder.ts'
@@ -23,9 +23,9 @@ export class RevocationSite {
 
   static async open(home: TestHome): Promise<RevocationSite> {
     const { hierarchy, ledger, clock, store } = home
-    const signers: OcspSigner[] = []
-    for (const issuer of hierarchy.issuers) signers.push(await openOcspSigner({ ...home, issuer }))
-    const responder = new Responder({ ledger, clock, signers: () => signers })
+    const signers = new OcspSigners({ ...home, issuers: () => hierarchy.issuers })
+    await signers.refresh()
+    const responder = new Responder({ ledger, clock, signers: () => signers.current })
     const crls = new CrlPublisher({ ledger, clock, issuers: () => hierarchy.all })
     await crls.publish()
     store.follow(async (changes) => {
