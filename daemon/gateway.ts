@@ -30,7 +30,7 @@ import { pem } from '../x509/certificate.ts'
 import type { Config } from './config.ts'
 import { openControlSocket } from './control.ts'
 import { openDataDir } from './dataDir.ts'
-import { GatewayIdentity, GatewayNameError, reachableAddresses } from './gatewayIdentity.ts'
+import { GatewayIdentity, GatewayNameError, gatewayAddresses, reachableAddresses } from './gatewayIdentity.ts'
 import { hostCheck } from './hostCheck.ts'
 import { openInstance } from './instance.ts'
 import { type Listener, listenHttp, listenHttps, listenMutualTls, type TlsIdentity } from './listeners.ts'
@@ -127,10 +127,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       authority,
       profile: profiles[0]!,
       name: config.gateway.name,
-      addresses: () =>
-        config.gateway.addresses.length > 0
-          ? config.gateway.addresses
-          : reachableAddresses(config.listen.https.addresses),
+      addresses: () => gatewayAddresses(config),
     })
     await identity.refresh().catch((error: unknown) => {
       if (!identity.hasCertificate || error instanceof GatewayNameError) throw error
@@ -207,11 +204,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     }
     const console = site(
       'a page failed',
-      hostCheck(() => [
-        config.gateway.name,
-        'localhost',
-        ...reachableAddresses(config.listen.https.addresses),
-      ]),
+      hostCheck(() => [config.gateway.name, 'localhost', ...gatewayAddresses(config)]),
       statusRoutes({ domain: config.domain, status }),
     )
     const est = site(

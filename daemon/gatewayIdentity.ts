@@ -20,6 +20,7 @@ import {
 } from '../store/devices.ts'
 import { deleteReplacedKeys, hasKey } from '../store/keys.ts'
 import { pem } from '../x509/certificate.ts'
+import type { Config } from './config.ts'
 
 /** The gateway's own certificate, as its TLS listeners use it. */
 export interface GatewayCertificate {
@@ -183,6 +184,13 @@ export class GatewayIdentity {
 /** Addresses that the root's name constraints permit; a public IPv6 address is published but not certified. */
 function certifiable(addresses: readonly string[]): string[] {
   return addresses.filter((address) => isHomeAddress(addressOctets(address)!))
+}
+
+/** The addresses that belong to the gateway's name: those configured, else those it can be reached at. */
+export function gatewayAddresses(config: Config): string[] {
+  return config.gateway.addresses.length > 0
+    ? config.gateway.addresses
+    : reachableAddresses(config.listen.https.addresses)
 }
 
 /**

@@ -4,6 +4,9 @@ import { HearthError } from '../base/errors.ts'
 
 export class DataDirLockedError extends HearthError<'DATA_DIR_LOCKED'> {}
 
+/** A connection that nobody refers to is closed by the garbage collector, and its lock is gone with it. */
+const held = new Set<Database.Database>()
+
 /**
  * Makes this process the only gateway on a data directory, until `release` or its end.
  *
@@ -25,5 +28,11 @@ export function lockDataDir(dataDir: string): { release(): void } {
       `another Hearth gateway is running on the data directory ${dataDir}. Stop it first ("hearth status" shows its process), or give this one a dataDir of its own`,
     )
   }
-  return { release: () => connection.close() }
+  held.add(connection)
+  return {
+    release: () => {
+      held.delete(connection)
+      connection.close()
+    },
+  }
 }

@@ -1,14 +1,17 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { describe, expect, test } from '@jest/globals'
+import { afterEach, describe, expect, test } from '@jest/globals'
 import { lockDataDir } from '../../store/lock.ts'
 import { tempDirs } from '../support/tempDir.ts'
 
 const newDir = tempDirs()
 
+let other: ChildProcess | null = null
+afterEach(() => void other?.kill('SIGKILL'))
+
 /** Another process that holds the lock until it is killed, and does not even remember that it does. */
-async function otherGateway(dataDir: string) {
-  const child = spawn(process.execPath, [
+async function startOther(dataDir: string): Promise<void> {
+  other = spawn(process.execPath, [
     '--expose-gc',
     '--input-type=module',
     '-e',
@@ -18,14 +21,13 @@ async function otherGateway(dataDir: string) {
      setTimeout(() => console.log('locked'), 10)
      setInterval(() => {}, 1000)`,
   ])
-  await once(child.stdout, 'data')
-  return {
-    kill: async () => {
-      const ended = once(child, 'exit')
-      child.kill('SIGKILL')
-      await ended
-    },
-  }
+  await once(other.stdout!, 'data')
+}
+
+async function killOther(): Promise<void> {
+  const ended = once(other!, 'exit')
+  other!.kill('SIGKILL')
+  await ended
 }
 
 describe('the lock of a data directory', () => {
@@ -48,9 +50,9 @@ describe('the lock of a data directory', () => {
 
   test('keeps another process out, and is free the moment that process is killed', async () => {
     const dir = newDir()
-    const other = await otherGateway(dir)
+    await startOther(dir)
     expect(() => lockDataDir(dir)).toThrow(locked(dir))
-    await other.kill()
+    await killOther()
     lockDataDir(dir).release()
   })
 
