@@ -90,11 +90,12 @@ class FollowedStore implements Store {
     const changes: Change[] = []
     const result = await this.db.transaction().execute(async (db) => {
       const now = this.#options.clock.now()
-      return work({
+      const unnumbered: Omit<Change, 'seq'>[] = []
+      const result = await work({
         db,
         now,
         change: async (kind, subject) => {
-          changes.push(await appendChange(db, { at: now, kind, subject }))
+          unnumbered.push({ at: now, kind, subject })
         },
         audit: async (entry) => {
           await db
@@ -103,6 +104,9 @@ class FollowedStore implements Store {
             .execute()
         },
       })
+      // Last: whoever has the counter's lock waits for nobody any more.
+      for (const change of unnumbered) changes.push(await appendChange(db, change))
+      return result
     })
     if (changes.length > 0) await this.#publish(changes)
     return result
@@ -234,8 +238,10 @@ function postgresDialect(url: string): Dialect {
       // A bigint of ours is milliseconds or a count: exact as a JavaScript number.
       types.setTypeParser(types.builtins.INT8, Number)
       const pool = new Pool({ connectionString: url, max: 4 })
-      // A connection that is cut while idle is replaced at the next query; unheard, its error would end the process.
+      // A connection may be cut at any time. Whoever uses it learns it from the next query; unheard, the
+      // error itself would end the process.
       pool.on('error', () => {})
+      pool.on('connect', (client) => client.on('error', () => {}))
       return pool
     },
   })

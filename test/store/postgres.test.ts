@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from '@jest/globals'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { Client } from 'pg'
 import { systemClock } from '../../base/clock.ts'
 import { openStore, type Store } from '../../store/database.ts'
@@ -11,29 +11,84 @@ beforeAll(async () => {
 })
 afterAll(() => postgres.stop())
 
-test('a store outlives the connections that a restart of PostgreSQL cuts', async () => {
+describe('when PostgreSQL restarts', () => {
+  let url: string
+  let store: Store
+  beforeEach(async () => {
+    url = await postgres.newDatabase()
+    store = await openStore({ url, clock: systemClock, onFollowerError: () => {} })
+    await writeSetting(store.db, 'domain', 'home.arpa')
+  })
+  afterEach(() => store.close())
+
+  /** Ends every connection of the store, as a restart does. */
+  async function cutConnections(): Promise<void> {
+    const administrator = new Client({ connectionString: url })
+    await administrator.connect()
+    await administrator.query(
+      'select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
+    )
+    await administrator.end()
+  }
+
+  /** The first query may still meet a dead connection; a later one gets a new one. */
+  async function readEventually(): Promise<string | null> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await readSetting(store.db, 'domain')
+      } catch (error) {
+        if (attempt === 10) throw error
+      }
+    }
+  }
+
+  test('the store outlives its connections', async () => {
+    await cutConnections()
+    expect(await readEventually()).toBe('home.arpa')
+  })
+
+  test('a transaction under way fails, alone, and leaves nothing', async () => {
+    const cut = store.transaction(async (tx) => {
+      await writeSetting(tx.db, 'domain', 'haus.arpa')
+      await cutConnections()
+      await tx.change('device.changed', 'nas')
+    })
+    await expect(cut).rejects.toThrow(/connection error/)
+    expect(await readEventually()).toBe('home.arpa')
+  })
+})
+
+test('two transactions that change the same rows wait for each other, and never both', async () => {
   const url = await postgres.newDatabase()
   const store = await openStore({ url, clock: systemClock, onFollowerError: () => {} })
   await writeSetting(store.db, 'domain', 'home.arpa')
+  const [firstChanged, secondWrote] = [signal(), signal()]
 
-  const administrator = new Client({ connectionString: url })
-  await administrator.connect()
-  await administrator.query(
-    'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
-  )
-  await administrator.end()
+  const first = store.transaction(async (tx) => {
+    await tx.change('device.changed', 'first')
+    firstChanged.give()
+    await secondWrote.given
+    await writeSetting(tx.db, 'domain', 'first.arpa')
+  })
+  const second = store.transaction(async (tx) => {
+    await firstChanged.given
+    await writeSetting(tx.db, 'domain', 'second.arpa')
+    secondWrote.give()
+    await tx.change('device.changed', 'second')
+  })
 
-  expect(await eventually(store)).toBe('home.arpa')
+  await Promise.all([first, second])
+  expect(await readSetting(store.db, 'domain')).toBe('first.arpa')
+  const changes = await store.db.selectFrom('changes').select(['seq', 'subject']).orderBy('seq').execute()
+  expect(changes).toEqual([
+    { seq: 1, subject: 'second' },
+    { seq: 2, subject: 'first' },
+  ])
   await store.close()
 })
 
-/** The first query may still meet a dead connection; a later one gets a new one. */
-async function eventually(store: Store): Promise<string | null> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await readSetting(store.db, 'domain')
-    } catch (error) {
-      if (attempt === 10) throw error
-    }
-  }
+/** A promise that somebody else keeps. */
+function signal(): { given: Promise<void>; give: () => void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { given: promise, give: resolve }
 }
