@@ -20,7 +20,7 @@ import { Devices } from '../enrollment/devices.ts'
 import { estRoutes } from '../enrollment/est/handler.ts'
 import { RefusalAudit } from '../enrollment/refusalAudit.ts'
 import { CrlPublisher } from '../ocsp/crlPublisher.ts'
-import { revocationRoutes } from '../ocsp/handler.ts'
+import { revocationHandler } from '../ocsp/handler.ts'
 import { Responder } from '../ocsp/responder.ts'
 import { openStore } from '../store/database.ts'
 import { anyKey } from '../store/keys.ts'
@@ -223,7 +223,14 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     doors.push(httpsListener)
     const estListener = await listenMutualTls('est', config.listen.est, tls, est)
     doors.push(estListener)
-    answerHttp = site(
+    const revocation = revocationHandler({
+      responder,
+      crls,
+      clock,
+      log,
+      findIssuer: (id) => hierarchy.find(id),
+    })
+    const onboarding = site(
       'a page failed',
       onboardingRoutes({
         domain: config.domain,
@@ -231,8 +238,8 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         rootCertificate: root,
         httpsOrigin: () => origins().https,
       }),
-      revocationRoutes({ responder, crls, clock, findIssuer: (id) => hierarchy.find(id) }),
     )
+    answerHttp = (request, response) => revocation(request, response) || onboarding(request, response)
 
     // 7. What comes due while it runs, and the socket for commands.
     const maintenance = startMaintenance({

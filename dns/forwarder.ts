@@ -45,18 +45,18 @@ export interface Forwarded {
  * good. Clients that wait for the same question share one query.
  */
 export class Forwarder {
-  private readonly upstreams: readonly Upstream[]
-  private readonly log: Log
-  private readonly closing = new AbortController()
-  private readonly waiting = new Map<string, Promise<Forwarded>>()
-  private clients = 0
+  readonly #upstreams: readonly Upstream[]
+  readonly #log: Log
+  readonly #closing = new AbortController()
+  readonly #waiting = new Map<string, Promise<Forwarded>>()
+  #clients = 0
   /** Index of the upstream to ask first. */
-  private first = 0
+  #first = 0
 
   constructor(options: { upstreams: readonly Upstream[]; log: Log }) {
-    this.upstreams = options.upstreams
-    this.log = options.log
-    setMaxListeners(0, this.closing.signal)
+    this.#upstreams = options.upstreams
+    this.#log = options.log
+    setMaxListeners(0, this.#closing.signal)
   }
 
   /**
@@ -67,42 +67,42 @@ export class Forwarder {
    * @throws {ForwardError} within five seconds; at once if no upstream is configured or reachable.
    */
   async forward(question: Question, flags: DnssecFlags): Promise<Forwarded> {
-    if (this.upstreams.length === 0) {
+    if (this.#upstreams.length === 0) {
       throw new ForwardError('NO_UPSTREAM', 'no upstream is configured: names outside the home stay unknown')
     }
     const { name, type } = question
     const key = `${type} ${flags.dnssecOk} ${flags.cd} ${name.key}`
-    let answer = this.waiting.get(key)
-    if (this.clients >= MAX_CLIENTS || (answer === undefined && this.waiting.size >= MAX_QUESTIONS)) {
+    let answer = this.#waiting.get(key)
+    if (this.#clients >= MAX_CLIENTS || (answer === undefined && this.#waiting.size >= MAX_QUESTIONS)) {
       throw new ForwardError('TOO_BUSY', 'too many questions wait for the upstreams')
     }
     if (answer === undefined) {
-      answer = this.askInTurn(question, flags).finally(() => this.waiting.delete(key))
-      this.waiting.set(key, answer)
+      answer = this.#askInTurn(question, flags).finally(() => this.#waiting.delete(key))
+      this.#waiting.set(key, answer)
     }
-    this.clients += 1
+    this.#clients += 1
     return answer.finally(() => {
-      this.clients -= 1
+      this.#clients -= 1
     })
   }
 
   /** Ends every query under way; whoever waits for one gets a `ForwardError`. */
   close(): void {
-    this.closing.abort(new Error('the gateway is closing'))
+    this.#closing.abort(new Error('the gateway is closing'))
   }
 
-  private async askInTurn(question: Question, flags: DnssecFlags): Promise<Forwarded> {
-    const candidates = this.upstreams.map((_, offset) => (this.first + offset) % this.upstreams.length)
+  async #askInTurn(question: Question, flags: DnssecFlags): Promise<Forwarded> {
+    const candidates = this.#upstreams.map((_, offset) => (this.#first + offset) % this.#upstreams.length)
     let refusal: Forwarded | null = null
     let failure = 'none was asked'
-    for (let tries = 0; tries < TRIES && candidates.length > 0 && !this.closing.signal.aborted; tries += 1) {
+    for (let tries = 0; tries < TRIES && candidates.length > 0 && !this.#closing.signal.aborted; tries += 1) {
       const index = candidates.shift()!
-      const upstream = printUpstream(this.upstreams[index]!)
+      const upstream = printUpstream(this.#upstreams[index]!)
       const timeout = AbortSignal.timeout(TRY_TIMEOUT)
       try {
-        const reply = await this.ask(this.upstreams[index]!, question, flags, timeout)
+        const reply = await this.#ask(this.#upstreams[index]!, question, flags, timeout)
         if (reply.rcode === RCODE.NOERROR || reply.rcode === RCODE.NXDOMAIN) {
-          this.first = index
+          this.#first = index
           return { reply, upstream }
         }
         if (reply.rcode <= MAX_HEADER_RCODE) refusal = { reply, upstream }
@@ -112,21 +112,21 @@ export class Forwarder {
         // A lost datagram is worth another try, an address that cannot be reached is not.
         if (timeout.aborted) candidates.push(index)
       }
-      this.log.debug({ upstream, name: question.name.toString(), failure }, 'upstream gave no answer')
+      this.#log.debug({ upstream, name: question.name.toString(), failure }, 'upstream gave no answer')
     }
     // All that were asked failed: another time, start with the next one.
-    this.first = candidates[0] ?? (this.first + 1) % this.upstreams.length
+    this.#first = candidates[0] ?? (this.#first + 1) % this.#upstreams.length
     if (refusal !== null) return refusal
     throw new ForwardError('NO_ANSWER', `no upstream answered; the last one tried: ${failure}`)
   }
 
-  private async ask(
+  async #ask(
     upstream: Upstream,
     question: Question,
     flags: DnssecFlags,
     timeout: AbortSignal,
   ): Promise<Message> {
-    const signal = AbortSignal.any([this.closing.signal, timeout])
+    const signal = AbortSignal.any([this.#closing.signal, timeout])
     const query: Message = {
       id: randomInt(0x10000),
       qr: false,

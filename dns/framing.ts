@@ -10,13 +10,13 @@ export function frame(message: Uint8Array): Buffer {
 
 /** Cuts a stream into messages, however the network has cut it into chunks. */
 export class FrameReader {
-  private readonly maxMessage: number
-  private chunks: Buffer[] = []
-  private buffered = 0
+  readonly #maxMessage: number
+  #chunks: Buffer[] = []
+  #buffered = 0
 
   /** Longer messages than `maxMessage` octets are an error: no honest peer has any to send. */
   constructor(maxMessage = 0xffff) {
-    this.maxMessage = maxMessage
+    this.#maxMessage = maxMessage
   }
 
   /**
@@ -25,26 +25,26 @@ export class FrameReader {
    * @throws {WireError} `MESSAGE_MALFORMED`; nothing after it in the stream can be told apart.
    */
   push(chunk: Buffer): Buffer[] {
-    this.chunks.push(chunk)
-    this.buffered += chunk.length
+    this.#chunks.push(chunk)
+    this.#buffered += chunk.length
     const messages: Buffer[] = []
     for (;;) {
-      if (this.buffered < 2) return messages
-      const length = this.peekLength()
-      if (length === 0 || length > this.maxMessage) {
+      if (this.#buffered < 2) return messages
+      const length = this.#peekLength()
+      if (length === 0 || length > this.#maxMessage) {
         throw malformed(`a length of ${length} octets stands before a message`)
       }
-      if (this.buffered < 2 + length) return messages
-      const bytes = this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks)
+      if (this.#buffered < 2 + length) return messages
+      const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
       messages.push(bytes.subarray(2, 2 + length))
       const rest = bytes.subarray(2 + length)
-      this.chunks = rest.length === 0 ? [] : [rest]
-      this.buffered = rest.length
+      this.#chunks = rest.length === 0 ? [] : [rest]
+      this.#buffered = rest.length
     }
   }
 
-  private peekLength(): number {
-    const [first, second] = this.chunks
+  #peekLength(): number {
+    const [first, second] = this.#chunks
     return first!.length > 1 ? first!.readUInt16BE(0) : (first![0]! << 8) | second![0]!
   }
 }

@@ -183,31 +183,31 @@ interface Candidate {
 
 /** The records there are, by owner, and the rules for one more. */
 class RecordBook {
-  private readonly options: ZoneOptions
-  private readonly apex: Name
-  private readonly hosts: ReadonlySet<string>
-  private readonly byOwner = new Map<string, HandRecord[]>()
-  private count = 0
+  readonly #options: ZoneOptions
+  readonly #apex: Name
+  readonly #hosts: ReadonlySet<string>
+  readonly #byOwner = new Map<string, HandRecord[]>()
+  #count = 0
 
   constructor(zone: ZoneData, options: ZoneOptions) {
-    this.options = options
-    this.apex = Name.parse(options.domain)
-    this.hosts = new Set(zone.hosts.map(({ name }) => name))
-    for (const record of zone.records) this.enter(record)
+    this.#options = options
+    this.#apex = Name.parse(options.domain)
+    this.#hosts = new Set(zone.hosts.map(({ name }) => name))
+    for (const record of zone.records) this.#enter(record)
   }
 
   ttlOf(owner: Name, type: number): number | undefined {
-    return this.byOwner.get(ownerText(owner))?.find((record) => record.type === typeName(type))?.ttl
+    return this.#byOwner.get(ownerText(owner))?.find((record) => record.type === typeName(type))?.ttl
   }
 
   /** Allows a record and counts it in, so that the next one is held against it too. */
   admit({ owner: name, type, data, ttl }: Candidate): HandRecord {
     const owner = ownerText(name)
     const record = { owner, type: typeName(type), ttl, data: printRdata(type, data) }
-    const others = (this.byOwner.get(owner) ?? []).filter((kept) => !sameData(kept, record))
-    this.checkType(name, type)
-    this.checkOwner(name, type)
-    this.checkAlias(record, others)
+    const others = (this.#byOwner.get(owner) ?? []).filter((kept) => !sameData(kept, record))
+    this.#checkType(name, type)
+    this.#checkOwner(name, type)
+    this.#checkAlias(record, others)
     if (!Number.isInteger(ttl) || ttl < 0 || ttl > MAX_TTL) {
       throw new RecordError(
         'TTL_INVALID',
@@ -223,16 +223,16 @@ class RecordBook {
         `${owner} ${record.type} would be too large for one answer: remove some first`,
       )
     }
-    this.enter(record)
-    if (this.count > MAX_RECORDS) {
+    this.#enter(record)
+    if (this.#count > MAX_RECORDS) {
       throw new RecordError('TOO_MANY', `there are already ${MAX_RECORDS} records: remove some first`)
     }
     return record
   }
 
-  private checkType(owner: Name, type: number): void {
+  #checkType(owner: Name, type: number): void {
     const name = typeName(type)
-    const isApex = owner.key === this.apex.key
+    const isApex = owner.key === this.#apex.key
     if (type === TYPE.SOA || (isApex && type === TYPE.NS)) {
       throw new RecordError(
         'APEX_FIXED',
@@ -242,18 +242,18 @@ class RecordBook {
     if (isMetaType(type) || REFUSED_TYPES.has(type)) {
       throw new RecordError('TYPE_REFUSED', `records of type ${name} cannot be added by hand`)
     }
-    if (type === TYPE.NS) this.checkDelegation(owner)
+    if (type === TYPE.NS) this.#checkDelegation(owner)
   }
 
   /** Whatever lies at or below an NS record is another server's to answer. */
-  private checkDelegation(owner: Name): void {
+  #checkDelegation(owner: Name): void {
     if (owner.wire.startsWith('\x01*')) {
       throw new RecordError(
         'DELEGATION_REFUSED',
         `a wildcard cannot be delegated: give the NS to the name ${owner} stands for`,
       )
     }
-    const hidden = [...this.hosts].find((host) => Name.parse(host).isAtOrBelow(owner))
+    const hidden = [...this.#hosts].find((host) => Name.parse(host).isAtOrBelow(owner))
     if (hidden !== undefined) {
       throw new RecordError(
         'DELEGATION_REFUSED',
@@ -262,9 +262,9 @@ class RecordBook {
     }
   }
 
-  private checkOwner(owner: Name, type: number): void {
-    const { domain, gatewayName } = this.options
-    if (!owner.isAtOrBelow(this.apex)) {
+  #checkOwner(owner: Name, type: number): void {
+    const { domain, gatewayName } = this.#options
+    if (!owner.isAtOrBelow(this.#apex)) {
       const isReverse = REVERSE_ZONES.some((apex) => owner.isAtOrBelow(apex))
       if (!isReverse) {
         throw new RecordError(
@@ -289,7 +289,7 @@ class RecordBook {
   }
 
   /** A name with a CNAME has nothing else (RFC 1034 section 3.6.2), and a name has one CNAME at most. */
-  private checkAlias(record: HandRecord, others: readonly HandRecord[]): void {
+  #checkAlias(record: HandRecord, others: readonly HandRecord[]): void {
     const { owner } = record
     if (record.type !== 'CNAME') {
       const alias = others.find((kept) => kept.type === 'CNAME')
@@ -299,13 +299,13 @@ class RecordBook {
         `${owner} is a CNAME for ${alias.data} and can have no other records: remove the CNAME first`,
       )
     }
-    if (this.hosts.has(owner)) {
+    if (this.#hosts.has(owner)) {
       throw new RecordError(
         'CNAME_EXCLUSIVE',
         `${owner} is a device's name and so cannot be a CNAME: choose another name`,
       )
     }
-    if (owner === this.options.domain) {
+    if (owner === this.#options.domain) {
       throw new RecordError('CNAME_EXCLUSIVE', `${owner} is the zone's own name and so cannot be a CNAME`)
     }
     const [other] = others
@@ -317,11 +317,11 @@ class RecordBook {
     }
   }
 
-  private enter(record: HandRecord): void {
-    const kept = this.byOwner.get(record.owner) ?? []
+  #enter(record: HandRecord): void {
+    const kept = this.#byOwner.get(record.owner) ?? []
     if (kept.some((other) => sameData(other, record))) return
-    this.byOwner.set(record.owner, [...kept, record])
-    this.count += 1
+    this.#byOwner.set(record.owner, [...kept, record])
+    this.#count += 1
   }
 }
 

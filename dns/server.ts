@@ -62,21 +62,21 @@ const PORT_TRIES = 20
 
 /** The home's DNS: zones of its own, the rest from the upstreams, over UDP and TCP. */
 export class DnsServer {
-  private readonly options: DnsServerOptions
-  private readonly forwarder: Forwarder
-  private snapshot: Snapshot
-  private listeners: (UdpListener | TcpListener)[] = []
-  private boundPort = 0
+  readonly #options: DnsServerOptions
+  readonly #forwarder: Forwarder
+  #snapshot: Snapshot
+  #listeners: (UdpListener | TcpListener)[] = []
+  #boundPort = 0
 
   constructor(options: DnsServerOptions) {
-    this.options = options
-    this.forwarder = new Forwarder(options)
-    this.snapshot = this.build(options.zone)
+    this.#options = options
+    this.#forwarder = new Forwarder(options)
+    this.#snapshot = this.#build(options.zone)
   }
 
   /** The port in use; what `port: 0` became after `start`. */
   get port(): number {
-    return this.boundPort
+    return this.#boundPort
   }
 
   /**
@@ -87,11 +87,11 @@ export class DnsServer {
   async start(): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       try {
-        this.boundPort = await this.listen(this.options.port)
+        this.#boundPort = await this.#listen(this.#options.port)
         return
       } catch (error) {
-        await this.closeListeners()
-        const retry = this.options.port === 0 && tries < PORT_TRIES
+        await this.#closeListeners()
+        const retry = this.#options.port === 0 && tries < PORT_TRIES
         if (!(retry && error instanceof DnsServerError && error.code === 'PORT_TAKEN')) throw error
       }
     }
@@ -99,7 +99,7 @@ export class DnsServer {
 
   /** Answers from new data from the next query on; queries under way finish with the old. */
   replaceZone(data: ZoneData): void {
-    this.snapshot = this.build(data)
+    this.#snapshot = this.#build(data)
   }
 
   /**
@@ -113,16 +113,16 @@ export class DnsServer {
     if (number === null || (isMetaType(number) && number !== TYPE.ANY)) {
       throw new DnsServerError('TYPE_UNKNOWN', `there is no record type "${type}": try A, AAAA or TYPE65`)
     }
-    const question = { name: readName(name, this.options.domain), type: number, class: CLASS.IN }
-    const start = this.options.clock.now()
-    const resolution = await this.resolve(question, { rd: true, dnssecOk: false, cd: false })
+    const question = { name: readName(name, this.#options.domain), type: number, class: CLASS.IN }
+    const start = this.#options.clock.now()
+    const resolution = await this.#resolve(question, { rd: true, dnssecOk: false, cd: false })
     const { rcode, source, upstream, extendedError, answers } = resolution
     return {
       name: question.name.toString(),
       rcode: rcodeName(rcode),
       source,
       ...(upstream !== null && { upstream }),
-      milliseconds: this.options.clock.now() - start,
+      milliseconds: this.#options.clock.now() - start,
       answers: answers.map(printRecord),
       ...(extendedError !== null && { reason: extendedError.text }),
     }
@@ -130,28 +130,28 @@ export class DnsServer {
 
   /** Stops at once: connections are cut, waiting questions are not answered any more. */
   async close(): Promise<void> {
-    this.forwarder.close()
-    await this.closeListeners()
+    this.#forwarder.close()
+    await this.#closeListeners()
   }
 
-  private readonly resolve: Resolve = (question, flags) =>
-    resolve(question, flags, { snapshot: this.snapshot, forwarder: this.forwarder })
+  readonly #resolve: Resolve = (question, flags) =>
+    resolve(question, flags, { snapshot: this.#snapshot, forwarder: this.#forwarder })
 
-  private build(data: ZoneData): Snapshot {
-    const { snapshot, problems } = buildSnapshot(data, this.options)
-    for (const problem of problems) this.options.log.warn({ problem }, 'zone data is partly unusable')
+  #build(data: ZoneData): Snapshot {
+    const { snapshot, problems } = buildSnapshot(data, this.#options)
+    for (const problem of problems) this.#options.log.warn({ problem }, 'zone data is partly unusable')
     return snapshot
   }
 
-  private async listen(wanted: number): Promise<number> {
+  async #listen(wanted: number): Promise<number> {
     let port = wanted
-    for (const address of this.options.addresses) {
+    for (const address of this.#options.addresses) {
       try {
-        const udp = new UdpListener(address, { resolve: this.resolve, log: this.options.log })
-        this.listeners.push(udp)
+        const udp = new UdpListener(address, { resolve: this.#resolve, log: this.#options.log })
+        this.#listeners.push(udp)
         port = await udp.listen(port)
-        const tcp = new TcpListener(address, { resolve: this.resolve, log: this.options.log })
-        this.listeners.push(tcp)
+        const tcp = new TcpListener(address, { resolve: this.#resolve, log: this.#options.log })
+        this.#listeners.push(tcp)
         await tcp.listen(port)
       } catch (error) {
         throw listenError(error, address, port)
@@ -160,9 +160,9 @@ export class DnsServer {
     return port
   }
 
-  private async closeListeners(): Promise<void> {
-    const listeners = this.listeners
-    this.listeners = []
+  async #closeListeners(): Promise<void> {
+    const listeners = this.#listeners
+    this.#listeners = []
     await Promise.all(listeners.map((listener) => listener.close()))
   }
 }

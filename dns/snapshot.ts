@@ -25,16 +25,16 @@ const SOA_TIMERS = { refresh: 3600, retry: 600, expire: 604800, minimum: HOST_TT
 
 /** Every zone answered for, as it was at one moment. */
 export class Snapshot {
-  private readonly zones: ReadonlyMap<string, Zone>
+  readonly #zones: ReadonlyMap<string, Zone>
 
   constructor(zones: readonly Zone[]) {
-    this.zones = new Map(zones.map((zone) => [zone.apex.key, zone]))
+    this.#zones = new Map(zones.map((zone) => [zone.apex.key, zone]))
   }
 
   /** The zone with the longest apex at or above the name; null if the name is not ours to answer. */
   find(name: Name): Zone | null {
     for (let key = name.key; key !== Name.root.key; key = parentKey(key)) {
-      const zone = this.zones.get(key)
+      const zone = this.#zones.get(key)
       if (zone !== undefined) return zone
     }
     return null
@@ -130,23 +130,23 @@ function reverseName(octets: Uint8Array): Name {
 /** A zone while its records are gathered. */
 class ZoneDraft {
   readonly apex: Name
-  private readonly source: ZoneSource
-  private readonly denial: SpecialDomain['denial']
-  private readonly records: ResourceRecord[]
+  readonly #source: ZoneSource
+  readonly #denial: SpecialDomain['denial']
+  readonly #records: ResourceRecord[]
 
   constructor(apex: Name, source: ZoneSource, { denial, records = '' }: Omit<SpecialDomain, 'apex'>) {
     this.apex = apex
-    this.source = source
-    this.denial = denial
-    this.records = parseMasterFile(records, { origin: apex, defaultTtl: HOST_TTL })
+    this.#source = source
+    this.#denial = denial
+    this.#records = parseMasterFile(records, { origin: apex, defaultTtl: HOST_TTL })
   }
 
   add(name: Name, type: number, ttl: number, data: Uint8Array): void {
-    this.records.push({ name, type, class: CLASS.IN, ttl, data })
+    this.#records.push({ name, type, class: CLASS.IN, ttl, data })
   }
 
   finish(): Zone {
-    return new Zone(this.apex, this.records, { denial: this.denial, source: this.source })
+    return new Zone(this.apex, this.#records, { denial: this.#denial, source: this.#source })
   }
 }
 

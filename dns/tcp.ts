@@ -26,53 +26,53 @@ const MAX_BACKLOG = 256 * 1024
  * section 7). A client that sends what is no message, sends nothing, or does not read, is cut off.
  */
 export class TcpListener {
-  private readonly address: string
-  private readonly server: Server
-  private readonly connections = new Set<Socket>()
-  private readonly resolve: Resolve
-  private readonly log: Log
+  readonly #address: string
+  readonly #server: Server
+  readonly #connections = new Set<Socket>()
+  readonly #resolve: Resolve
+  readonly #log: Log
 
   constructor(address: string, options: { resolve: Resolve; log: Log }) {
-    this.address = address
-    this.resolve = options.resolve
-    this.log = options.log
-    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.accept(socket))
+    this.#address = address
+    this.#resolve = options.resolve
+    this.#log = options.log
+    this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
   }
 
   /** Binds; rejects with the system's error. */
   async listen(port: number): Promise<void> {
-    const listening = once(this.server, 'listening')
-    this.server.listen({ host: this.address, port, ipv6Only: this.address.includes(':'), exclusive: true })
+    const listening = once(this.#server, 'listening')
+    this.#server.listen({ host: this.#address, port, ipv6Only: this.#address.includes(':'), exclusive: true })
     await listening
-    this.server.on('error', (error) => this.log.warn({ reason: error.message }, 'TCP listener error'))
+    this.#server.on('error', (error) => this.#log.warn({ reason: error.message }, 'TCP listener error'))
   }
 
   close(): Promise<void> {
-    for (const connection of this.connections) connection.destroy()
-    return new Promise((closed) => this.server.close(() => closed()))
+    for (const connection of this.#connections) connection.destroy()
+    return new Promise((closed) => this.#server.close(() => closed()))
   }
 
-  private accept(socket: Socket): void {
+  #accept(socket: Socket): void {
     const client = socket.remoteAddress
-    const fromClient = [...this.connections].filter(({ remoteAddress }) => remoteAddress === client).length
-    if (this.connections.size >= MAX_CONNECTIONS || fromClient >= MAX_CONNECTIONS_PER_CLIENT) {
+    const fromClient = [...this.#connections].filter(({ remoteAddress }) => remoteAddress === client).length
+    if (this.#connections.size >= MAX_CONNECTIONS || fromClient >= MAX_CONNECTIONS_PER_CLIENT) {
       socket.destroy()
       return
     }
-    this.connections.add(socket)
-    socket.on('close', () => this.connections.delete(socket))
+    this.#connections.add(socket)
+    socket.on('close', () => this.#connections.delete(socket))
     socket.on('error', () => socket.destroy())
-    this.serve(socket)
+    this.#serve(socket)
   }
 
-  private serve(socket: Socket): void {
+  #serve(socket: Socket): void {
     const frames = new FrameReader(MAX_QUERY)
     let pending = 0
     const idle = setTimeout(() => socket.destroy(), IDLE_TIMEOUT)
     socket.on('close', () => clearTimeout(idle))
 
     const answer = async (query: Buffer) => {
-      const response = await respond(query, 'tcp', this.resolve)
+      const response = await respond(query, 'tcp', this.#resolve)
       if (response === null || !socket.writable) return
       socket.write(frame(response))
       if (socket.writableLength > MAX_BACKLOG) socket.destroy()
@@ -97,7 +97,7 @@ export class TcpListener {
         pending += 1
         answer(query)
           .catch((error) => {
-            this.log.error({ reason: reasonOf(error) }, 'DNS query over TCP failed')
+            this.#log.error({ reason: reasonOf(error) }, 'DNS query over TCP failed')
             socket.destroy()
           })
           .finally(settled)

@@ -37,12 +37,12 @@ const ANY_DATA = Buffer.from('\x07RFC8482\x00', 'latin1')
 export class Zone {
   readonly apex: Name
   readonly source: ZoneSource
-  private readonly denial: Denial
+  readonly #denial: Denial
   /** Every name that exists, empty non-terminals included (RFC 4592 section 2.2.2), by key. */
-  private readonly nodes = new Map<string, Node>()
+  readonly #nodes = new Map<string, Node>()
   /** Keys of the names below the apex that are delegated away. */
-  private readonly cuts = new Set<string>()
-  private readonly negativeSoa: ResourceRecord
+  readonly #cuts = new Set<string>()
+  readonly #negativeSoa: ResourceRecord
 
   /** `records` lie at or below the apex, and one of them is its SOA. */
   constructor(
@@ -51,10 +51,10 @@ export class Zone {
     options: { denial: Denial; source: ZoneSource },
   ) {
     this.apex = apex
-    this.denial = options.denial
+    this.#denial = options.denial
     this.source = options.source
-    for (const record of records) this.add(record)
-    this.negativeSoa = this.makeNegativeSoa()
+    for (const record of records) this.#add(record)
+    this.#negativeSoa = this.#makeNegativeSoa()
   }
 
   /**
@@ -66,14 +66,14 @@ export class Zone {
    * @see RFC 1034 section 4.3.2, step 3; RFC 4592 section 3.3.1 for the closest encloser.
    */
   lookup(name: Name, type: number): ZoneAnswer {
-    if (this.denial === 'nonexistent') return { kind: 'nxdomain', soa: this.negativeSoa }
+    if (this.#denial === 'nonexistent') return { kind: 'nxdomain', soa: this.#negativeSoa }
 
-    const cut = this.cutAbove(name)
-    if (cut !== null && !(type === TYPE.DS && cut === name.key)) return this.referral(cut)
+    const cut = this.#cutAbove(name)
+    if (cut !== null && !(type === TYPE.DS && cut === name.key)) return this.#referral(cut)
 
-    const node = this.nodes.get(name.key) ?? this.wildcardFor(name.key)
+    const node = this.#nodes.get(name.key) ?? this.#wildcardFor(name.key)
     if (node === undefined) {
-      return { kind: this.denial === 'without-data' ? 'nodata' : 'nxdomain', soa: this.negativeSoa }
+      return { kind: this.#denial === 'without-data' ? 'nodata' : 'nxdomain', soa: this.#negativeSoa }
     }
     const alias = node.get(TYPE.CNAME)
     if (alias !== undefined && type !== TYPE.CNAME && type !== TYPE.ANY) {
@@ -85,12 +85,12 @@ export class Zone {
       return { kind: 'answer', records }
     }
     const rrset = node.get(type)
-    if (rrset === undefined) return { kind: 'nodata', soa: this.negativeSoa }
+    if (rrset === undefined) return { kind: 'nodata', soa: this.#negativeSoa }
     return { kind: 'answer', records: recordsOf(name, type, rrset) }
   }
 
-  private add(record: ResourceRecord): void {
-    const node = this.nodeAt(record.name.key)
+  #add(record: ResourceRecord): void {
+    const node = this.#nodeAt(record.name.key)
     const rrset = node.get(record.type)
     if (rrset === undefined) {
       node.set(record.type, { ttl: record.ttl, data: [record.data] })
@@ -98,34 +98,34 @@ export class Zone {
       rrset.ttl = Math.min(rrset.ttl, record.ttl)
       if (!rrset.data.some((data) => Buffer.compare(data, record.data) === 0)) rrset.data.push(record.data)
     }
-    if (record.type === TYPE.NS && record.name.key !== this.apex.key) this.cuts.add(record.name.key)
+    if (record.type === TYPE.NS && record.name.key !== this.apex.key) this.#cuts.add(record.name.key)
   }
 
   /** The node of a name; it and the names between it and the apex exist from now on. */
-  private nodeAt(key: string): Node {
-    const existing = this.nodes.get(key)
+  #nodeAt(key: string): Node {
+    const existing = this.#nodes.get(key)
     if (existing !== undefined) return existing
     const node: Node = new Map()
-    this.nodes.set(key, node)
-    if (key !== this.apex.key) this.nodeAt(parentKey(key))
+    this.#nodes.set(key, node)
+    if (key !== this.apex.key) this.#nodeAt(parentKey(key))
     return node
   }
 
   /** The topmost delegation at or above the name. */
-  private cutAbove(name: Name): string | null {
-    if (this.cuts.size === 0) return null
+  #cutAbove(name: Name): string | null {
+    if (this.#cuts.size === 0) return null
     let topmost: string | null = null
     for (let key = name.key; key !== this.apex.key; key = parentKey(key)) {
-      if (this.cuts.has(key)) topmost = key
+      if (this.#cuts.has(key)) topmost = key
     }
     return topmost
   }
 
-  private referral(cut: string): ZoneAnswer {
-    const nameServers = recordsOf(Name.fromWire(cut), TYPE.NS, this.nodes.get(cut)!.get(TYPE.NS)!)
+  #referral(cut: string): ZoneAnswer {
+    const nameServers = recordsOf(Name.fromWire(cut), TYPE.NS, this.#nodes.get(cut)!.get(TYPE.NS)!)
     const glue = nameServers.flatMap(({ data }) => {
       const host = targetOf(data)
-      const node = this.nodes.get(host.key)
+      const node = this.#nodes.get(host.key)
       return [TYPE.A, TYPE.AAAA].flatMap((type) => {
         const rrset = node?.get(type)
         return rrset === undefined ? [] : recordsOf(host, type, rrset)
@@ -134,15 +134,15 @@ export class Zone {
     return { kind: 'referral', nameServers, glue }
   }
 
-  private wildcardFor(key: string): Node | undefined {
+  #wildcardFor(key: string): Node | undefined {
     let encloser = key
-    while (!this.nodes.has(encloser)) encloser = parentKey(encloser)
-    return this.nodes.get(`\x01*${encloser}`)
+    while (!this.#nodes.has(encloser)) encloser = parentKey(encloser)
+    return this.#nodes.get(`\x01*${encloser}`)
   }
 
   /** The SOA of negative answers, whose TTL says how long they may be kept (RFC 2308 section 3). */
-  private makeNegativeSoa(): ResourceRecord {
-    const rrset = this.nodes.get(this.apex.key)?.get(TYPE.SOA)
+  #makeNegativeSoa(): ResourceRecord {
+    const rrset = this.#nodes.get(this.apex.key)?.get(TYPE.SOA)
     if (rrset === undefined) throw new TypeError(`the zone ${this.apex} has no SOA`)
     const [soa] = recordsOf(this.apex, TYPE.SOA, rrset)
     const minimum = Buffer.from(soa!.data).readUInt32BE(soa!.data.length - 4)

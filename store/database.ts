@@ -87,15 +87,15 @@ class FollowedStore implements Store {
   }
 
   async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
-    const changes: Change[] = []
-    const result = await this.db.transaction().execute(async (db) => {
+    let published: Promise<void> | null = null
+    const committed: Promise<T> = this.db.transaction().execute(async (db) => {
       const now = this.#options.clock.now()
-      const unnumbered: Omit<Change, 'seq'>[] = []
+      const changes: Omit<Change, 'seq'>[] = []
       const result = await work({
         db,
         now,
         change: async (kind, subject) => {
-          unnumbered.push({ at: now, kind, subject })
+          changes.push({ at: now, kind, subject })
         },
         audit: async (entry) => {
           await db
@@ -104,11 +104,12 @@ class FollowedStore implements Store {
             .execute()
         },
       })
-      // Last: whoever has the counter's lock waits for nobody any more.
-      for (const change of unnumbered) changes.push(await appendChange(db, change))
+      // Last: whoever has the counter's lock waits for nobody any more, and is the next to publish.
+      if (changes.length > 0) published = this.#publish(await appendChanges(db, changes), committed)
       return result
     })
-    if (changes.length > 0) await this.#publish(changes)
+    const result = await committed
+    await published
     return result
   }
 
@@ -121,34 +122,43 @@ class FollowedStore implements Store {
     await this.db.destroy()
   }
 
-  /** Commits happen one after another, and so do their publications. */
-  #publish(changes: readonly Change[]): Promise<void> {
-    this.#published = this.#published.then(async () => {
-      for (const follower of this.#followers) {
-        try {
-          await follower(changes)
-        } catch (error) {
-          this.#options.onFollowerError(error)
+  /** Takes its turn at once, and tells the followers when it has come and the changes are committed. */
+  #publish(changes: readonly Change[], committed: Promise<unknown>): Promise<void> {
+    const before = this.#published
+    this.#published = committed.then(
+      async () => {
+        await before
+        for (const follower of this.#followers) {
+          try {
+            await follower(changes)
+          } catch (error) {
+            this.#options.onFollowerError(error)
+          }
         }
-      }
-    })
+      },
+      () => before,
+    )
     return this.#published
   }
 }
 
 /** The counter's row is locked until the commit, so numbers follow the order of commits. */
-async function appendChange(db: Transaction<Schema>, change: Omit<Change, 'seq'>): Promise<Change> {
+async function appendChanges(
+  db: Transaction<Schema>,
+  changes: readonly Omit<Change, 'seq'>[],
+): Promise<Change[]> {
   const counter = await db
     .insertInto('counters')
-    .values({ name: 'changes', value: 1 })
+    .values({ name: 'changes', value: changes.length })
     .onConflict((conflict) =>
-      conflict.column('name').doUpdateSet((row) => ({ value: row('counters.value', '+', 1) })),
+      conflict.column('name').doUpdateSet((row) => ({ value: row('counters.value', '+', changes.length) })),
     )
     .returning('value')
     .executeTakeFirstOrThrow()
-  const row = { ...change, seq: counter.value }
-  await db.insertInto('changes').values(row).execute()
-  return row
+  const first = counter.value - changes.length + 1
+  const rows = changes.map((change, index) => ({ ...change, seq: first + index }))
+  await db.insertInto('changes').values(rows).execute()
+  return rows
 }
 
 async function bringUpToDate(db: Db, options: StoreOptions): Promise<void> {

@@ -15,12 +15,12 @@ const FIRST_NAME_OFFSET = 12
 export class Reader {
   readonly bytes: Buffer
   offset = 0
-  private readonly pointers: boolean
+  readonly #pointers: boolean
 
   /** `pointers: false` for octets that are not a whole message, where a pointer can lead nowhere. */
   constructor(bytes: Uint8Array, options = { pointers: true }) {
     this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-    this.pointers = options.pointers
+    this.#pointers = options.pointers
   }
 
   get left(): number {
@@ -28,20 +28,20 @@ export class Reader {
   }
 
   u8(): number {
-    return this.bytes[this.advance(1)]!
+    return this.bytes[this.#advance(1)]!
   }
 
   u16(): number {
-    return this.bytes.readUInt16BE(this.advance(2))
+    return this.bytes.readUInt16BE(this.#advance(2))
   }
 
   u32(): number {
-    return this.bytes.readUInt32BE(this.advance(4))
+    return this.bytes.readUInt32BE(this.#advance(4))
   }
 
   /** A view, not a copy: whoever keeps it keeps the whole message in memory. */
   octets(count: number): Buffer {
-    const start = this.advance(count)
+    const start = this.#advance(count)
     return this.bytes.subarray(start, start + count)
   }
 
@@ -59,7 +59,7 @@ export class Reader {
       const length = this.bytes[at]
       if (length === undefined) throw malformed('a name runs past the end')
       if (length >= 0xc0) {
-        if (!this.pointers) throw malformed('a name of its own holds a compression pointer')
+        if (!this.#pointers) throw malformed('a name of its own holds a compression pointer')
         const low = this.bytes[at + 1]
         if (low === undefined) throw malformed('a compression pointer runs past the end')
         if (jumps === 0) this.offset = at + 2
@@ -85,7 +85,7 @@ export class Reader {
     return Name.fromWire(wire)
   }
 
-  private advance(count: number): number {
+  #advance(count: number): number {
     if (count > this.left) throw malformed('a field runs past the end')
     const start = this.offset
     this.offset += count

@@ -95,22 +95,22 @@ export class ScriptedUpstream {
   /** `udp example.com. A`, in the order asked. */
   readonly asked: string[] = []
   readonly queries: Message[] = []
-  private readonly script: Script
-  private readonly udp: Socket = createSocket('udp4')
-  private readonly tcp: Server
+  readonly #script: Script
+  readonly #udp: Socket = createSocket('udp4')
+  readonly #tcp: Server
 
   constructor(script: Script) {
-    this.script = script
-    this.udp.on('message', (bytes, client) => {
-      const reply = this.reply(bytes, 'udp')
-      if (reply !== null) this.udp.send(reply, client.port, client.address)
+    this.#script = script
+    this.#udp.on('message', (bytes, client) => {
+      const reply = this.#reply(bytes, 'udp')
+      if (reply !== null) this.#udp.send(reply, client.port, client.address)
     })
-    this.tcp = createServer((socket) => {
+    this.#tcp = createServer((socket) => {
       const frames = new FrameReader()
       socket.on('error', () => socket.destroy())
       socket.on('data', (chunk) => {
         for (const bytes of frames.push(chunk as Buffer)) {
-          const reply = this.reply(bytes, 'tcp')
+          const reply = this.#reply(bytes, 'tcp')
           if (reply !== null) socket.write(frame(reply))
         }
       })
@@ -118,25 +118,25 @@ export class ScriptedUpstream {
   }
 
   async start(): Promise<Upstream> {
-    this.udp.bind(0, '127.0.0.1')
-    await once(this.udp, 'listening')
-    const { port } = this.udp.address()
-    this.tcp.listen(port, '127.0.0.1')
-    await once(this.tcp, 'listening')
+    this.#udp.bind(0, '127.0.0.1')
+    await once(this.#udp, 'listening')
+    const { port } = this.#udp.address()
+    this.#tcp.listen(port, '127.0.0.1')
+    await once(this.#tcp, 'listening')
     return { address: '127.0.0.1', port, transport: 'udp' }
   }
 
   async close(): Promise<void> {
-    this.udp.close()
-    this.tcp.close()
+    this.#udp.close()
+    this.#tcp.close()
   }
 
-  private reply(bytes: Buffer, transport: 'udp' | 'tcp'): Uint8Array | null {
+  #reply(bytes: Buffer, transport: 'udp' | 'tcp'): Uint8Array | null {
     const asked = decodeMessage(bytes)
     const [question] = asked.questions
     this.queries.push(asked)
     this.asked.push(`${transport} ${question!.name} ${typeName(question!.type)}`)
-    const answer = this.script(asked, transport)
+    const answer = this.#script(asked, transport)
     if (answer === 'silence') return null
     return answer instanceof Uint8Array ? answer : encodeMessage(answer)
   }

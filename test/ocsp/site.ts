@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { createServer, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import Koa from 'koa'
+import { createLog } from '../../base/log.ts'
 import { OcspSigners } from '../../ca/ocspSigner.ts'
 import { CrlPublisher } from '../../ocsp/crlPublisher.ts'
-import { revocationRoutes } from '../../ocsp/handler.ts'
+import { revocationHandler } from '../../ocsp/handler.ts'
 import { Responder } from '../../ocsp/responder.ts'
 import type { TestHome } from '../support/testHome.ts'
 
@@ -33,9 +33,11 @@ export class RevocationSite {
       responder.forget()
       await crls.publish()
     })
-    const app = new Koa()
-    app.use(revocationRoutes({ responder, crls, clock, findIssuer: (id) => hierarchy.find(id) }).routes())
-    const server = createServer(app.callback()).listen(0, '127.0.0.1')
+    const log = createLog('silent')
+    const handle = revocationHandler({ responder, crls, clock, log, findIssuer: (id) => hierarchy.find(id) })
+    const server = createServer((request, response) => {
+      if (!handle(request, response)) response.writeHead(404).end()
+    }).listen(0, '127.0.0.1')
     await once(server, 'listening')
     return new RevocationSite(responder, crls, server)
   }

@@ -59,9 +59,9 @@ describeOnBothEngines('transactions', (newDatabase) => {
         await store.db.selectFrom('changes').selectAll().execute() // one that takes its time
         seen.push(...changes)
       })
-      await Promise.all(numbers(30).map((number) => change(`device ${number}`)))
+      await Promise.all(numbers(100).map((number) => change(`device ${number}`)))
       expect(seen).toEqual(await storedChanges())
-      expect(seen.map(({ seq }) => seq)).toEqual(numbers(30))
+      expect(seen.map(({ seq }) => seq)).toEqual(numbers(100))
     })
 
     test('see what one transaction changed in one piece', async () => {
