@@ -3,7 +3,7 @@ import { DAY, MINUTE, rfc3339 } from '../base/clock.ts'
 import { HearthError } from '../base/errors.ts'
 import type { IssueRequest } from '../ca/authority.ts'
 import type { Issuer } from '../ca/issuer.ts'
-import { findCertificate } from '../store/certificates.ts'
+import { findCertificate, mayRenew } from '../store/certificates.ts'
 import { findCredential, spendCredential } from '../store/credentials.ts'
 import type { Db } from '../store/database.ts'
 import { type Device, findDevice } from '../store/devices.ts'
@@ -127,13 +127,7 @@ export async function authorizeCertificate(
   const device = await activeDevice(db, recorded.device_id)
   return {
     device,
-    claim: async (tx) => {
-      const [still, owner] = [
-        await findCertificate(tx.db, recorded.serial),
-        await findDevice(tx.db, device.id),
-      ]
-      return still?.revoked_at === null && owner?.state === 'active'
-    },
+    claim: (tx) => mayRenew(tx.db, recorded.serial),
     spent: null,
   }
 }

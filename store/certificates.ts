@@ -112,6 +112,19 @@ export async function markRevoked(tx: Tx, serial: string, reason: number): Promi
   return result.numUpdatedRows > 0n
 }
 
+/** Whether a certificate is not revoked and its device active: asked once more when its successor is recorded. */
+export async function mayRenew(db: Db, serial: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('certificates')
+    .innerJoin('devices', 'devices.id', 'certificates.device_id')
+    .select('certificates.serial')
+    .where('certificates.serial', '=', serial)
+    .where('certificates.revoked_at', 'is', null)
+    .where('devices.state', '=', 'active')
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** Null for a serial that this issuer never issued. */
 export async function findStatus(db: Db, issuerId: string, serial: string): Promise<RevocationStatus | null> {
   const row = await db

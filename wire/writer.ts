@@ -54,7 +54,8 @@ export class Writer {
         this.u16(0xc000 | earlier)
         return
       }
-      if (this.#length <= MAX_POINTER && !this.#nameOffsets.has(rest)) this.#nameOffsets.set(rest, this.#length)
+      if (this.#length <= MAX_POINTER && !this.#nameOffsets.has(rest))
+        this.#nameOffsets.set(rest, this.#length)
       const labelEnd = 1 + rest.charCodeAt(0)
       const at = this.#extend(labelEnd)
       this.#buffer.write(rest, at, labelEnd, 'latin1')
