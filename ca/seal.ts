@@ -58,7 +58,7 @@ export function openSeal(path: string, create: boolean): Seal {
 
 function createKeyFile(path: string): void {
   makeDirectory(dirname(path))
-  const half = `${path}.${process.pid}`
+  const half = `${path}.${randomBytes(4).toString('hex')}`
   const file = openSync(half, 'wx', 0o600)
   try {
     writeSync(file, `${FILE_HEADER} ${randomBytes(32).toString('base64')}\n`)

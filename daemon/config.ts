@@ -7,6 +7,7 @@ import { MINUTE } from '../base/clock.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
 import { canonicalAddress } from '../base/ip.ts'
 import type { LogLevel } from '../base/log.ts'
+import { withoutSecrets } from '../base/url.ts'
 import type { Profile } from '../ca/profile.ts'
 import { parseUpstream, type Upstream } from '../dns/upstream.ts'
 import { CONFIG_SCHEMA } from './configSchema.ts'
@@ -393,7 +394,7 @@ function effectiveValues(raw: RawConfig, config: Config, source: Source | null):
   const resolved: Record<string, unknown> = {
     dataDir: config.dataDir,
     'ca.keyFile': config.ca.keyFile,
-    'store.url': config.store.url.replace(/:[^:@/]*@/, ':***@'),
+    'store.url': withoutSecrets(config.store.url),
   }
   return leaves(raw, []).map(({ path, value }) => {
     const key = path.join('.')

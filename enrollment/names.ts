@@ -31,6 +31,9 @@ const RESERVED: readonly string[] = [
 /** Endings that make a home name look like a public one: `bank.com.home.arpa`. */
 const PUBLIC_LOOKING = /^([a-z]{2}|com|net|org|edu|gov|mil|int|info|biz|app|dev|shop|bank)$/
 
+/** Cyrillic and Greek letters that look like Latin ones (UTS 39, confusables): `рау` is not `pay`. */
+const LATIN_LOOKALIKES = /^[аеорсухіјѕһԁԛԝӏқүοινρυκα0-9-]+$/u
+
 /** Sets of scripts that one language writes together (after UTS 39, section 5.2, "highly restrictive"). */
 const SCRIPTS_TOGETHER: readonly (readonly string[])[] = [
   ['Latin', 'Han', 'Hiragana', 'Katakana'],
@@ -114,7 +117,7 @@ function asciiLabel(label: string, typed: string, domain: string): string {
   if (!WRITABLE.test(unicode) || ascii === '') {
     throw invalid(shown, 'must be made of letters, digits and inner hyphens', domain)
   }
-  refuseMixedScripts(unicode, shown)
+  refuseLookalikes(unicode, shown)
   if (ascii.length > 63) throw invalid(shown, 'has a part longer than 63 letters', domain)
   if (!/^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/.test(ascii)) {
     throw invalid(shown, 'must be made of letters, digits and inner hyphens', domain)
@@ -134,12 +137,18 @@ function asciiForm(label: string): string {
   return domainToASCII(`${label}.arpa`).replace(/\.arpa$/, '')
 }
 
-function refuseMixedScripts(label: string, shown: string): void {
+function refuseLookalikes(label: string, shown: string): void {
   const used = new Set<string>()
   for (const letter of label) {
     if (COMMON.test(letter)) continue
     const script = SCRIPTS.find((candidate) => SCRIPT_PATTERNS.get(candidate)!.test(letter))
     used.add(script ?? 'another script')
+  }
+  if (!used.has('Latin') && used.size > 0 && LATIN_LOOKALIKES.test(label)) {
+    throw new NameError(
+      'NAME_MISLEADING',
+      `the name ${shown} is made of ${[...used].join(' and ')} letters that all look like Latin ones, so that it reads as another name. Use a name that can be told apart`,
+    )
   }
   if (used.size <= 1) return
   if (SCRIPTS_TOGETHER.some((together) => [...used].every((script) => together.includes(script)))) return

@@ -66,9 +66,10 @@ export function revocationHandler(options: RevocationHandlerOptions): PartialHan
     if (method === 'POST') return url === '/ocsp' ? postOcsp(request) : null
     if (method !== 'GET' && method !== 'HEAD') return null
     if (url.startsWith('/ocsp/')) return ocsp(decodePath(url.slice('/ocsp/'.length)), true)
-    const file = /^\/(crl|ca)\/([^/?]+)\.(?:crl|crt)$/.exec(url)
-    if (file === null) return null
-    return Promise.resolve(file[1] === 'crl' ? crl(file[2]!) : issuer(file[2]!))
+    const [, crlId] = /^\/crl\/([^/?]+)\.crl$/.exec(url) ?? []
+    if (crlId !== undefined) return Promise.resolve(crl(crlId))
+    const [, issuerId] = /^\/ca\/([^/?]+)\.crt$/.exec(url) ?? []
+    return issuerId === undefined ? null : Promise.resolve(issuer(issuerId))
   }
 
   async function postOcsp(request: IncomingMessage): Promise<Reply> {

@@ -92,7 +92,7 @@ export class Responder {
     const now = Math.floor(this.#options.clock.now() / SECOND) * SECOND
     const revocations = answers.map(({ status }) => (status.kind === 'revoked' ? status.revokedAt : 0))
     const period = {
-      thisUpdate: Math.max(now - BACKDATE, ...revocations),
+      thisUpdate: Math.max(now - BACKDATE, Math.min(now, Math.max(...revocations))),
       nextUpdate: Math.min(now + ANSWER_LIFE, responder.notAfter),
     }
     return {

@@ -3,6 +3,7 @@ import Database from 'better-sqlite3'
 import { type Dialect, Kysely, PostgresDialect, SqliteDialect, type Transaction } from 'kysely'
 import type { Clock } from '../base/clock.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
+import { withoutSecrets } from '../base/url.ts'
 import { newId } from './id.ts'
 import { migrate, missingMigrations, unknownMigrations } from './migrate.ts'
 import type { AuditEntry, Change, ChangeKind, Schema } from './schema.ts'
@@ -66,7 +67,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     if (error instanceof StoreError) throw error
     throw new StoreError(
       'DATABASE_UNREADABLE',
-      `the database ${describeUrl(options.url)} cannot be opened: ${reasonOf(error)}`,
+      `the database ${withoutSecrets(options.url)} cannot be opened: ${reasonOf(error)}`,
       { cause: error },
     )
   }
@@ -167,7 +168,7 @@ async function bringUpToDate(db: Db, options: StoreOptions): Promise<void> {
   if (unknown.length > 0) {
     throw new StoreError(
       'DATABASE_NEWER',
-      `the database ${describeUrl(options.url)} was last used by a newer version of Hearth (it has ${unknown.join(', ')}); nothing was changed. Start that version again, or restore a backup made by this one`,
+      `the database ${withoutSecrets(options.url)} was last used by a newer version of Hearth (it has ${unknown.join(', ')}); nothing was changed. Start that version again, or restore a backup made by this one`,
     )
   }
   const missing = missingMigrations(applied)
@@ -259,9 +260,4 @@ function postgresDialect(url: string): Dialect {
 
 function sqlitePath(url: string): string | null {
   return url.startsWith('sqlite:') ? url.slice('sqlite:'.length) : null
-}
-
-/** The URL as it may be shown: without a password. */
-function describeUrl(url: string): string {
-  return sqlitePath(url) ?? url.replace(/:[^:@/]*@/, '@')
 }

@@ -27,7 +27,7 @@ beforeAll(async () => {
     join(dir, 'hearth.yaml'),
     'listen: { dns: 0, http: 0, https: 0, est: 0 }\ndns: { upstreams: ["udp://127.0.0.1:9"] }\n',
   )
-  gateway = spawn('bin/hearth', ['serve'], { cwd: dir, env: { ...process.env, ...env } })
+  gateway = spawn(join(dir, 'bin/hearth'), ['serve'], { cwd: dir, env: { ...process.env, ...env } })
   await new Promise<void>((resolve, reject) => {
     gateway.once('exit', () => reject(new Error(greeting)))
     gateway.stdout!.on('data', (data: Buffer) => {

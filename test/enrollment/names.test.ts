@@ -73,6 +73,7 @@ const REFUSED: [typed: string, code: string, reason: string][] = [
   ['bank.de.home.arpa', 'NAME_MISLEADING', 'looks like a site on the internet (.de)'],
   ['pаypal', 'NAME_MISLEADING', 'mixes letters of Latin and Cyrillic'],
   ['νas', 'NAME_MISLEADING', 'mixes letters of Greek and Latin, so that it can look like another name'],
+  ['рау', 'NAME_MISLEADING', 'Cyrillic letters that all look like Latin ones'],
   ['xn--pypal-4ve', 'NAME_MISLEADING', 'mixes letters of Latin and Cyrillic'],
 ]
 
