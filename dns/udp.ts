@@ -15,20 +15,24 @@ const RECEIVE_BUFFER = 1024 * 1024
 export class UdpListener {
   readonly #address: string
   readonly #socket: Socket
+  readonly #resolve: Resolve
   readonly #log: Log
 
   constructor(address: string, options: { resolve: Resolve; log: Log }) {
     this.#address = address
+    this.#resolve = options.resolve
     this.#log = options.log
     const type = address.includes(':') ? 'udp6' : 'udp4'
     this.#socket = createSocket({ type, ipv6Only: type === 'udp6', recvBufferSize: RECEIVE_BUFFER })
-    this.#socket.on('message', (query, { address: client, port }) => {
-      // Port 0 is nobody's: an answer to it cannot be sent.
-      if (port === 0) return
-      respond(query, 'udp', options.resolve)
-        .then((response) => response !== null && this.#send(response, client, port))
-        .catch((error) => this.#log.error({ reason: reasonOf(error) }, 'DNS query over UDP failed'))
-    })
+    this.#socket.on('message', (query, { address: client, port }) => this.receive(query, client, port))
+  }
+
+  /** Answers one datagram, or drops it. From port 0 comes nothing honest, and no answer can be sent to it. */
+  receive(query: Buffer, client: string, port: number): void {
+    if (port === 0) return
+    respond(query, 'udp', this.#resolve)
+      .then((response) => response !== null && this.#send(response, client, port))
+      .catch((error) => this.#log.error({ reason: reasonOf(error) }, 'DNS query over UDP failed'))
   }
 
   /** Binds; rejects with the system's error. Returns the port, which is chosen if 0 is asked for. */

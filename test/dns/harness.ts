@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { connect, createServer, type Server } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { systemClock } from '../../base/clock.ts'
 import { createLog } from '../../base/log.ts'
 import { FrameReader, frame } from '../../dns/framing.ts'
@@ -118,12 +118,21 @@ export class ScriptedUpstream {
   }
 
   async start(): Promise<Upstream> {
-    this.#udp.bind(0, '127.0.0.1')
-    await once(this.#udp, 'listening')
-    const { port } = this.#udp.address()
-    this.#tcp.listen(port, '127.0.0.1')
-    await once(this.#tcp, 'listening')
-    return { address: '127.0.0.1', port, transport: 'udp' }
+    // TCP picks the port, since more of its ports are in use; then UDP takes the same, or both try another.
+    for (;;) {
+      this.#tcp.listen(0, '127.0.0.1')
+      await once(this.#tcp, 'listening')
+      const { port } = this.#tcp.address() as AddressInfo
+      try {
+        const bound = once(this.#udp, 'listening')
+        this.#udp.bind(port, '127.0.0.1')
+        await bound
+        return { address: '127.0.0.1', port, transport: 'udp' }
+      } catch {
+        this.#tcp.close()
+        await once(this.#tcp, 'close')
+      }
+    }
   }
 
   async close(): Promise<void> {
