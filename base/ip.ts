@@ -67,3 +67,9 @@ export const HOME_RANGES: readonly AddressRange[] = [
 export function isHomeAddress(octets: Uint8Array): boolean {
   return HOME_RANGES.some((range) => rangeHolds(range, octets))
 }
+
+const LOOPBACK = ['127.0.0.0/8', '::1/128'].map(addressRange)
+
+export function isLoopback(octets: Uint8Array): boolean {
+  return LOOPBACK.some((range) => rangeHolds(range, octets))
+}

@@ -19,8 +19,14 @@ export function createLog(level: LogLevel): Log {
       level,
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { err: describeError },
       redact: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`]),
     },
     pino.destination({ fd: 2, sync: true }),
   )
+}
+
+/** What a line may say of an error: never its other fields, which can hold the request as it came, token and all. */
+function describeError(error: Error & { code?: unknown }): object {
+  return { type: error.name, code: error.code, message: error.message, stack: error.stack }
 }

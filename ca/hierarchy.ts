@@ -113,21 +113,29 @@ export class Hierarchy {
     const { store, keys, clock, guard, baseUrl } = this.#options
     const now = clock.now()
     if (this.#issuers.length > 0 && !guard.state().trusted) return false
+    // What a root signs ends with it, and begins after it: outside of its life there is nothing to make.
+    if (this.#issuers.length > 0 && (now < this.root.notBefore || now >= this.root.notAfter)) return false
     this.#issuers = this.#issuers.filter((issuer) => issuer.notAfter > now)
     const current = this.#newest()
-    if (current !== undefined) {
+    if (current !== undefined && current.notBefore <= now) {
       const pastHalf = now > current.notBefore + (current.notAfter - current.notBefore) / 2
-      if (!pastHalf && current.baseUrl === baseUrl) return false
+      const canLiveLonger = current.notAfter < this.root.notAfter
+      if (!(pastHalf && canLiveLonger) && current.baseUrl === baseUrl) return false
     }
     const row = await makeIssuer(this.#options, this.root)
     this.#issuers.push(await openIssuer(store.db, keys, row))
     return true
   }
 
-  /** The newest that points where the gateway is now; before a move is followed, the newest of all. */
+  /**
+   * The newest that points where the gateway is now; before a move is followed, the newest of all. One
+   * that was made while the clock was ahead counts only where there is no other.
+   */
   #newest(): Issuer | undefined {
-    const { baseUrl } = this.#options
-    return this.#issuers.findLast((issuer) => issuer.baseUrl === baseUrl) ?? this.#issuers.at(-1)
+    const { baseUrl, clock } = this.#options
+    const begun = this.#issuers.filter((issuer) => issuer.notBefore <= clock.now())
+    const candidates = begun.length > 0 ? begun : this.#issuers
+    return candidates.findLast((issuer) => issuer.baseUrl === baseUrl) ?? candidates.at(-1)
   }
 }
 

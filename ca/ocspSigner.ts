@@ -7,7 +7,6 @@ import { commonNameOnly } from '../x509/name.ts'
 import { type Signer, signerOf } from '../x509/signature.ts'
 import { keyIdentifier } from '../x509/spki.ts'
 import type { ClockGuard } from './clockGuard.ts'
-
 import type { Issuer } from './issuer.ts'
 import { type KeyStore, makeKeyPair } from './keys.ts'
 import { ledgerRow } from './ledger.ts'
@@ -24,6 +23,7 @@ export interface OcspSigner {
   certificate: Buffer
   /** SHA-1 of its key: the responder id (RFC 6960 section 4.2.1). */
   keyId: Buffer
+  notBefore: number
   notAfter: number
   signer: Signer
 }
@@ -56,24 +56,26 @@ export class OcspSigners {
     const refreshed: OcspSigner[] = []
     for (const issuer of this.#options.issuers()) {
       const known = this.#current.find((signer) => signer.issuer === issuer)
-      refreshed.push(
-        known !== undefined && !this.#isDue(known.notAfter, issuer) ? known : await this.#open(issuer),
-      )
+      refreshed.push(known !== undefined && !this.#isDue(known, issuer) ? known : await this.#open(issuer))
     }
     this.#current = refreshed
   }
 
   async #open(issuer: Issuer): Promise<OcspSigner> {
-    const { store, keys, guard } = this.#options
-    const newest = await findNewestOfProfile(store.db, issuer.id, 'ocsp')
-    const mustMake = newest === null || (this.#isDue(newest.not_after, issuer) && guard.state().trusted)
+    const { store, keys, clock, guard } = this.#options
+    const newest = await findNewestOfProfile(store.db, issuer.id, 'ocsp', clock.now())
+    const mustMake =
+      newest === null ||
+      (this.#isDue({ notBefore: newest.not_before, notAfter: newest.not_after }, issuer) &&
+        guard.state().trusted)
     if (mustMake) return makeOcspSigner({ store, keys, issuer })
     const { privateKey } = await keys.open(store.db, newest.serial)
     return assemble(issuer, newest.certificate, signerOf(privateKey))
   }
 
-  #isDue(notAfter: number, issuer: Issuer): boolean {
-    return notAfter < Math.min(this.#options.clock.now() + ROLL_BEFORE_END, issuer.notAfter)
+  #isDue({ notBefore, notAfter }: { notBefore: number; notAfter: number }, issuer: Issuer): boolean {
+    const now = this.#options.clock.now()
+    return notBefore > now || notAfter < Math.min(now + ROLL_BEFORE_END, issuer.notAfter)
   }
 }
 
@@ -114,6 +116,6 @@ async function makeOcspSigner(options: {
 }
 
 function assemble(issuer: Issuer, certificate: Buffer, signer: Signer): OcspSigner {
-  const { spki, notAfter } = readCertificate(certificate)
-  return { issuer, certificate, keyId: keyIdentifier(spki), notAfter, signer }
+  const { spki, notBefore, notAfter } = readCertificate(certificate)
+  return { issuer, certificate, keyId: keyIdentifier(spki), notBefore, notAfter, signer }
 }

@@ -23,10 +23,10 @@ export async function revokeSerial(
 ): Promise<string[]> {
   return store.transaction(async (tx) => {
     const certificate = await findCertificate(tx.db, serial)
-    if (certificate === null) {
+    if (certificate === null || certificate.device_id === null) {
       throw new RevocationError(
         'CERTIFICATE_UNKNOWN',
-        `there is no certificate with serial ${serial}; "hearth cert list" shows those there are`,
+        `no device has a certificate with serial ${serial}; "hearth cert list" shows those there are`,
       )
     }
     if (certificate.not_after <= tx.now) {

@@ -49,7 +49,12 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     await program.parseAsync(argv)
     return cli.exitCode
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.done : EXIT.usage
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return EXIT.done
+      if (argv.includes('--json'))
+        cli.write(`${JSON.stringify({ error: { code: 'USAGE', message: error.message } }, null, 2)}\n`)
+      return EXIT.usage
+    }
     if ((error as Error).name === 'AbortError') {
       cli.printFailure('STOPPED', 'stopped before it was done')
       return EXIT.refused

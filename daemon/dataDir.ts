@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs'
+import { accessSync, chmodSync, constants, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { makeDirectory } from '../base/directory.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
@@ -6,7 +6,7 @@ import { HearthError, reasonOf } from '../base/errors.ts'
 export class DataDirError extends HearthError<'DATA_DIR_UNUSABLE'> {}
 
 /**
- * Makes the data directory if it is missing (0700), and proves that it can be used.
+ * Makes the data directory if it is missing, keeps others out of it (0700), and proves that it can be used.
  *
  * @throws {DataDirError} saying what is in the way.
  */
@@ -19,6 +19,8 @@ export function openDataDir(path: string): void {
     throw unusable(`cannot be made: ${reasonOf(error)}. Make it by hand, or set another dataDir`, error)
   }
   if (!statSync(path).isDirectory()) throw unusable('is a file, not a directory. Set another dataDir')
+  const { mode, uid } = statSync(path)
+  if ((mode & 0o077) !== 0 && uid === process.getuid?.()) chmodSync(path, 0o700)
   try {
     accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {

@@ -4,7 +4,7 @@ import { Router } from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import { onboardingRoutes, type RootCertificate } from '../admin-ui/onboarding/routes.ts'
 import { statusRoutes } from '../admin-ui/status/routes.ts'
-import type { Clock } from '../base/clock.ts'
+import { type Clock, SECOND } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { Authority } from '../ca/authority.ts'
 import { ClockGuard } from '../ca/clockGuard.ts'
@@ -161,8 +161,14 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     })
     await dns.start()
     opened.push(() => dns.close())
+    let zoneBehind = false
+    const replaceZone = async () => {
+      zoneBehind = true
+      dns.replaceZone(await readZone(store.db))
+      zoneBehind = false
+    }
     store.follow(async (changes) => {
-      if (changes.some(changesZone)) dns.replaceZone(await readZone(store.db))
+      if (changes.some(changesZone)) await replaceZone()
     })
     store.follow(async (changes) => {
       if (!changes.some((change) => change.kind === 'certificate.revoked')) return
@@ -198,14 +204,16 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       })
     const site = (failure: string, ...parts: (Middleware | Router)[]) => {
       const app = new Koa()
-      app.on('error', (error) => log.error({ err: error }, failure))
+      app.on('error', (error) => {
+        if (!isClientFault(error)) log.error({ err: error }, failure)
+      })
       for (const part of parts) app.use(part instanceof Router ? part.routes() : part)
       return app.callback()
     }
     const console = site(
       'a page failed',
       hostCheck(() => [config.gateway.name, 'localhost', ...gatewayAddresses(config)]),
-      statusRoutes({ domain: config.domain, status }),
+      statusRoutes({ domain: config.domain, status: keptFor(SECOND, clock, status) }),
     )
     const est = site(
       'an enrolment failed',
@@ -255,6 +263,9 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         },
         'OCSP signers': () => signers.refresh(),
         CRLs: () => crls.refresh(),
+        'DNS zone': async () => {
+          if (zoneBehind) await replaceZone()
+        },
         "gateway's certificate": async () => {
           if (!(await identity.refresh())) return
           httpsListener.renew()
@@ -298,6 +309,21 @@ function describeRoot(root: Issuer): RootCertificate {
     subject: subjectOf(root),
     notAfter: root.notAfter,
   }
+}
+
+/** The same answer for everyone who asks within a while: anyone may ask, and each answer reads the database. */
+function keptFor<T>(milliseconds: number, clock: Clock, ask: () => Promise<T>): () => Promise<T> {
+  let kept: { at: number; answer: Promise<T> } | null = null
+  return () => {
+    if (kept === null || Math.abs(clock.now() - kept.at) >= milliseconds)
+      kept = { at: clock.now(), answer: ask() }
+    return kept.answer
+  }
+}
+
+/** A request that broke off or was no HTTP: anyone can send these, as many as they like. */
+function isClientFault(error: { code?: string; status?: number }): boolean {
+  return /^(HPE_|ECONN|EPIPE|ERR_HTTP2_|ERR_STREAM_)/.test(error.code ?? '') || (error.status ?? 500) < 500
 }
 
 function originOf(scheme: 'http' | 'https', name: string, port: number, usual: number): string {

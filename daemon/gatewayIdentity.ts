@@ -8,7 +8,7 @@ import type { Hierarchy } from '../ca/hierarchy.ts'
 import type { Issuer } from '../ca/issuer.ts'
 import { type KeyStore, makeKeyPair } from '../ca/keys.ts'
 import type { Profile } from '../ca/profile.ts'
-import { listDeviceCertificates, type RecordedCertificate } from '../store/certificates.ts'
+import { findCertificate, type RecordedCertificate } from '../store/certificates.ts'
 import type { Store } from '../store/database.ts'
 import {
   type Device,
@@ -18,7 +18,7 @@ import {
   renameDevice,
   replaceAddresses,
 } from '../store/devices.ts'
-import { deleteReplacedKeys, hasKey } from '../store/keys.ts'
+import { deleteReplacedKeys, findKeyId } from '../store/keys.ts'
 import { pem } from '../x509/certificate.ts'
 import type { Config } from './config.ts'
 
@@ -79,9 +79,7 @@ export class GatewayIdentity {
    */
   async refresh(): Promise<boolean> {
     const device = await this.#register()
-    const [newest] = await listDeviceCertificates(this.#options.store.db, { deviceId: device.id, limit: 1 })
-    const usable =
-      newest !== undefined && (await hasKey(this.#options.store.db, newest.serial)) ? newest : null
+    const usable = await this.#held()
     if (usable !== null && !this.#isDue(usable, device)) return this.#use(usable)
     try {
       return await this.#use(await this.#issue(device))
@@ -134,6 +132,7 @@ export class GatewayIdentity {
     const wanted = certifiable(device.addresses)
     return (
       newest.revoked_at !== null ||
+      newest.not_before > clock.now() ||
       clock.now() >= renewFrom ||
       newest.issuer_id !== hierarchy.current.id ||
       newest.names.join() !== device.names.toSorted().join() ||
@@ -145,7 +144,7 @@ export class GatewayIdentity {
   async #issue(device: Device): Promise<RecordedCertificate> {
     const { authority, keys, profile, store } = this.#options
     const pair = makeKeyPair('P-256')
-    await authority.issue({
+    const { serial } = await authority.issue({
       deviceId: device.id,
       profile: profile.name,
       names: device.names,
@@ -159,8 +158,14 @@ export class GatewayIdentity {
         return true
       },
     })
-    const [newest] = await listDeviceCertificates(store.db, { deviceId: device.id, limit: 1 })
-    return newest!
+    return (await findCertificate(store.db, serial))!
+  }
+
+  /** The certificate whose key is there; a new key takes the place of the one before. */
+  async #held(): Promise<RecordedCertificate | null> {
+    const { db } = this.#options.store
+    const serial = await findKeyId(db, 'gateway')
+    return serial === null ? null : findCertificate(db, serial)
   }
 
   async #use(recorded: RecordedCertificate): Promise<boolean> {

@@ -24,6 +24,7 @@ const MAX_CONNECTIONS = 500
 /** Slow senders are cut off: headers within 10 s, the whole request within 30 s. */
 const HEADERS_TIMEOUT = 10 * SECOND
 const REQUEST_TIMEOUT = 30 * SECOND
+const CHECKING_INTERVAL = 2 * SECOND
 const HANDSHAKE_TIMEOUT = 10 * SECOND
 const IDLE_TIMEOUT = 60 * SECOND
 
@@ -47,7 +48,9 @@ export interface TlsListener extends Listener {
 }
 
 export async function listenHttp(name: string, at: Listen, handler: RequestListener): Promise<Listener> {
-  return listen(name, at, () => limited(createHttpServer(handler)))
+  return listen(name, at, () =>
+    limited(createHttpServer({ connectionsCheckingInterval: CHECKING_INTERVAL }, handler)),
+  )
 }
 
 /** HTTP/2 and 1.1 over TLS. */
@@ -92,6 +95,7 @@ export async function listenMutualTls(
           minVersion: identity.minVersion,
           requestCert: true,
           rejectUnauthorized: false,
+          connectionsCheckingInterval: CHECKING_INTERVAL,
           handshakeTimeout: HANDSHAKE_TIMEOUT,
         },
         handler,

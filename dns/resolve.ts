@@ -86,7 +86,7 @@ export async function resolve(
     if (isShortName(name, question.type)) return done({ rcode: RCODE.NXDOMAIN, source: 'special' })
     if (!flags.rd) return done(answers.length > 0 ? {} : NOT_OURS)
 
-    // 3. The upstreams, up to where an alias leads back to us.
+    // 3. The upstreams, up to where an alias leads back to us; never believed about names of ours.
     let forwarded: Forwarded
     try {
       forwarded = await forwarder.forward({ ...question, name }, flags)
@@ -94,8 +94,14 @@ export async function resolve(
       if (!(error instanceof ForwardError)) throw error
       return done(failure(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, reasonOf(error)))
     }
-    const { rcode, authorities, additionals } = forwarded.reply
-    const records = underName(name, forwarded.reply.answers)
+    const { rcode } = forwarded.reply
+    const foreign = (records: readonly ResourceRecord[]) =>
+      records.filter((record) => snapshot.find(record.name) === null)
+    const [authorities, additionals] = [
+      foreign(forwarded.reply.authorities),
+      foreign(forwarded.reply.additionals),
+    ]
+    const records = underName(name, foreign(forwarded.reply.answers))
     const home = aliasesHome(records, { ...question, name }, snapshot)
     if (home === null) {
       answers.push(...records)

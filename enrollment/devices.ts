@@ -1,11 +1,17 @@
 import { rfc3339 } from '../base/clock.ts'
 import { HearthError } from '../base/errors.ts'
-import { addressOctets, canonicalAddress, isHomeAddress } from '../base/ip.ts'
+import { addressOctets, canonicalAddress, isHomeAddress, isLoopback } from '../base/ip.ts'
 import { revokeCertificatesOf } from '../ca/revocation.ts'
 import { lastExpiryOfName } from '../store/certificates.ts'
 import { expireCredentials, insertCredential } from '../store/credentials.ts'
 import type { Store, Tx } from '../store/database.ts'
-import { closeDevice, type Device, findDeviceByName, insertDevice } from '../store/devices.ts'
+import {
+  closeDevice,
+  type Device,
+  findDeviceByAddress,
+  findDeviceByName,
+  insertDevice,
+} from '../store/devices.ts'
 import { isAlias } from '../store/records.ts'
 import { type EnrollmentCredential, hashToken, makeCredential } from './credential.ts'
 import { deviceName } from './names.ts'
@@ -16,6 +22,7 @@ export type DeviceErrorCode =
   | 'NAME_TAKEN'
   | 'NAME_QUARANTINED'
   | 'ADDRESS_INVALID'
+  | 'ADDRESS_TAKEN'
   | 'TOO_MANY_ADDRESSES'
   | 'PROFILE_UNKNOWN'
 
@@ -65,6 +72,7 @@ export class Devices {
     const profile = this.#profile(wanted.profile)
     return store.transaction(async (tx) => {
       await refuseTaken(tx, name)
+      await refuseTakenAddresses(tx, addresses)
       const deviceId = await insertDevice(tx, { kind: 'device', profile, names: [name], addresses })
       await tx.change('device.added', name)
       await tx.audit({
@@ -197,6 +205,19 @@ async function refuseTaken(tx: Tx, name: string): Promise<void> {
     throw new DeviceError(
       'NAME_QUARANTINED',
       `${name} belonged to a removed device whose last certificate ends at ${rfc3339(until)}. Until then the old device could pass for the new one; choose another name, or wait`,
+    )
+  }
+}
+
+/** Certificates name addresses too: two devices with one could pass for each other. Loopback is this machine's. */
+async function refuseTakenAddresses(tx: Tx, addresses: readonly string[]): Promise<void> {
+  for (const address of addresses) {
+    if (isLoopback(addressOctets(address)!)) continue
+    const holder = await findDeviceByAddress(tx.db, address)
+    if (holder === null) continue
+    throw new DeviceError(
+      'ADDRESS_TAKEN',
+      `${address} is the address of ${holder.names[0]} already. Give each device an address of its own; "hearth device list" shows them`,
     )
   }
 }

@@ -3,6 +3,9 @@ import type { Log } from '../base/log.ts'
 import type { Store } from '../store/database.ts'
 import type { AuditEntry } from '../store/schema.ts'
 
+/** Letters of subject and detail that are kept: both can come from the request. */
+const LONGEST = 400
+
 /** Refusals written a minute, for all clients together. */
 const PER_MINUTE = 30
 
@@ -41,7 +44,16 @@ export class RefusalAudit {
       this.#leftOut > 0 ? ` (${this.#leftOut} refusals before this one were not written down)` : ''
     this.#leftOut = 0
     this.#log.info({ actor: refusal.actor, subject: refusal.subject }, `refused: ${refusal.detail}`)
-    const entry: AuditEntry = { ...refusal, outcome: 'refused', detail: `${refusal.detail}${missing}` }
-    await this.#store.transaction((tx) => tx.audit(entry))
+    const entry: AuditEntry = {
+      ...refusal,
+      subject: refusal.subject.slice(0, LONGEST),
+      outcome: 'refused',
+      detail: `${refusal.detail.slice(0, LONGEST)}${missing}`,
+    }
+    try {
+      await this.#store.transaction((tx) => tx.audit(entry))
+    } catch (error) {
+      this.#log.error({ err: error }, 'a refusal could not be written down')
+    }
   }
 }

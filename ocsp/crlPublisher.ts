@@ -34,6 +34,8 @@ export class CrlPublisher {
   readonly #options: CrlPublisherOptions
   readonly #published = new Map<string, PublishedCrl>()
   #publishing: Promise<void> = Promise.resolve()
+  /** Something was revoked that is not on every list yet. */
+  #behind = false
 
   constructor(options: CrlPublisherOptions) {
     this.#options = options
@@ -46,12 +48,15 @@ export class CrlPublisher {
 
   /** Makes every CRL anew; calls follow one another, so that a later number never has older contents. */
   publish(): Promise<void> {
+    this.#behind = true
     return this.#enqueue(() => true)
   }
 
-  /** Makes those anew that are missing or old. */
+  /** Makes those anew that are missing or old, and all if the last `publish` failed. */
   refresh(): Promise<void> {
-    return this.#enqueue((crl, now) => crl === undefined || now >= crl.thisUpdate + REFRESH_AFTER)
+    return this.#enqueue(
+      (crl, now) => this.#behind || crl === undefined || now >= crl.thisUpdate + REFRESH_AFTER,
+    )
   }
 
   #enqueue(due: (crl: PublishedCrl | undefined, now: number) => boolean): Promise<void> {
@@ -65,6 +70,7 @@ export class CrlPublisher {
           this.#published.set(issuer.id, await this.#make(issuer))
         }
       }
+      this.#behind = false
     }
     this.#publishing = this.#publishing.then(run, run)
     return this.#publishing

@@ -36,17 +36,23 @@ export async function findCertificate(db: Db, serial: string): Promise<RecordedC
   return (await withNames(db, rows))[0] ?? null
 }
 
-/** The newest certificate that an issuer made by a profile of the gateway's own, or null. */
+/**
+ * The newest certificate that an issuer made by a profile of the gateway's own, or null.
+ *
+ * One that begins after `now` was made while the clock was ahead, and is no use yet.
+ */
 export async function findNewestOfProfile(
   db: Db,
   issuerId: string,
   profile: string,
+  now: number,
 ): Promise<CertificateRow | null> {
   const row = await db
     .selectFrom('certificates')
     .selectAll()
     .where('issuer_id', '=', issuerId)
     .where('profile', '=', profile)
+    .where('not_before', '<=', now)
     .orderBy('not_after', 'desc')
     .executeTakeFirst()
   return row ?? null

@@ -1,6 +1,6 @@
 import { existsSync, renameSync, rmSync } from 'node:fs'
 import Database from 'better-sqlite3'
-import { type Dialect, Kysely, PostgresDialect, SqliteDialect, type Transaction } from 'kysely'
+import { type Dialect, Kysely, PostgresDialect, SqliteDialect, sql, type Transaction } from 'kysely'
 import type { Clock } from '../base/clock.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
 import { withoutSecrets } from '../base/url.ts'
@@ -76,6 +76,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 const PREPARED_STATEMENTS = 500
 
+/** Any number, the same for all that write to one PostgreSQL database. */
+const WRITERS_LOCK = 0x4865
+
 class FollowedStore implements Store {
   readonly db: Db
   readonly #options: StoreOptions
@@ -90,6 +93,7 @@ class FollowedStore implements Store {
   async transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T> {
     let published: Promise<void> | null = null
     const committed: Promise<T> = this.db.transaction().execute(async (db) => {
+      await this.#waitForOtherWriters(db)
       const now = this.#options.clock.now()
       const changes: Omit<Change, 'seq'>[] = []
       const result = await work({
@@ -121,6 +125,17 @@ class FollowedStore implements Store {
   async close(): Promise<void> {
     await this.#published
     await this.db.destroy()
+  }
+
+  /**
+   * Lets writing transactions follow one another, as they do on SQLite by itself.
+   *
+   * What one reads before it writes (is this name free, is this certificate revoked?) would otherwise not
+   * hold any more when it commits.
+   */
+  async #waitForOtherWriters(db: Transaction<Schema>): Promise<void> {
+    if (sqlitePath(this.#options.url) === null)
+      await sql`select pg_advisory_xact_lock(${WRITERS_LOCK})`.execute(db)
   }
 
   /** Takes its turn at once, and tells the followers when it has come and the changes are committed. */

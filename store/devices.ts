@@ -53,6 +53,17 @@ export async function findDeviceByName(db: Db, name: string): Promise<Device | n
   return row === undefined ? null : findDevice(db, row.device_id)
 }
 
+/** A device that has this address now, or null. */
+export async function findDeviceByAddress(db: Db, address: string): Promise<Device | null> {
+  const row = await db
+    .selectFrom('device_addresses')
+    .select('device_id')
+    .where('address', '=', address)
+    .where('until', 'is', null)
+    .executeTakeFirst()
+  return row === undefined ? null : findDevice(db, row.device_id)
+}
+
 /** The gateway's own record; null before the first start has made it. */
 export async function findGatewayDevice(db: Db): Promise<Device | null> {
   const rows = await db.selectFrom('devices').selectAll().where('kind', '=', 'gateway').execute()

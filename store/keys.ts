@@ -18,8 +18,10 @@ export async function anyKey(db: Db): Promise<boolean> {
   return (await db.selectFrom('keys').select('id').executeTakeFirst()) !== undefined
 }
 
-export async function hasKey(db: Db, id: string): Promise<boolean> {
-  return (await db.selectFrom('keys').select('id').where('id', '=', id).executeTakeFirst()) !== undefined
+/** The id of the one key for a purpose that keeps only one, or null. */
+export async function findKeyId(db: Db, purpose: KeyRow['purpose']): Promise<string | null> {
+  const row = await db.selectFrom('keys').select('id').where('purpose', '=', purpose).executeTakeFirst()
+  return row?.id ?? null
 }
 
 /** Deletes the keys for a purpose that `keep` replaces: all others, or those of one issuer's certificates. */

@@ -34,9 +34,14 @@ export function readSubjectKey(spki: Uint8Array): SubjectKey {
     throw new KeyError('KEY_UNREADABLE', `the public key cannot be read: ${reasonOf(error)}. ${ADVICE}`)
   }
   refuseUnsupported(key)
-  return {
-    key,
-    spki: key.asymmetricKeyType === 'ec' ? ecSpki(key) : key.export({ type: 'spki', format: 'der' }),
+  try {
+    return {
+      key,
+      spki: key.asymmetricKeyType === 'ec' ? ecSpki(key) : key.export({ type: 'spki', format: 'der' }),
+    }
+  } catch (error) {
+    // The point at infinity can be read as a key, but is none.
+    throw new KeyError('KEY_UNREADABLE', `the public key cannot be used: ${reasonOf(error)}. ${ADVICE}`)
   }
 }
 

@@ -118,11 +118,13 @@ interface Origins {
  */
 function originsOf(ctx: Context, gatewayName: string): Origins {
   const host = ctx.get('Host')
-  const simple = /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d+))?$/i.exec(host)
+  const simple = URL.canParse(`http://${host}`) ? SIMPLE_HOST.exec(host) : null
   const port = simple === null ? ctx.req.socket.localPort : (simple[1] ?? 80)
   const byName = Number(port) === 80 ? `http://${gatewayName}` : `http://${gatewayName}:${port}`
   return { asOpened: simple === null ? byName : `http://${host}`, byName }
 }
+
+const SIMPLE_HOST = /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d+))?$/i
 
 function isLoopback(origin: string): boolean {
   return /^(localhost|127(\.\d+){3}|\[::1\])$/.test(new URL(origin).hostname)

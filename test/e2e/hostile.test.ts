@@ -145,9 +145,43 @@ describe('pages', () => {
     expect(await status(gateway.url('https', '/healthz'))).toBe('200')
   })
 
+  test('a Host with a port that no port can have', async () => {
+    expect(await status('-H', 'Host: x:99999', gateway.url('http', '/'))).toBe('200')
+  })
+
   test('the plain listener has nothing of the console, and nothing of enrollment', async () => {
     expect(await status(gateway.url('http', '/.well-known/est/cacerts'))).toBe('404')
     expect(await status(gateway.url('http', '/healthz'))).toBe('404')
+  })
+})
+
+describe('what is logged', () => {
+  test('no request that broke off, and so no token that was in it', async () => {
+    const { connect: connectTls } = await import('node:tls')
+    const credential = await gateway.credential('secretive')
+    const basic = Buffer.from(credential).toString('base64')
+    const socket = connectTls({
+      host: '127.0.0.1',
+      port: Number(gateway.port('est')),
+      rejectUnauthorized: false,
+    })
+    socket.on('error', () => {})
+    const closed = new Promise((resolve) => socket.once('close', resolve))
+    socket.write(
+      `POST /.well-known/est/simpleenroll HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${basic}\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n`,
+    )
+    socket.resume()
+    await closed
+    const before = gateway.log.length
+    for (let times = 0; times < 20; times++) {
+      await exchange(
+        Number(gateway.port('http')),
+        `POST /ocsp HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ${'a'.repeat(60_000)}\r\n`,
+      )
+    }
+    expect(gateway.log).not.toContain('rawPacket')
+    expect(gateway.log).not.toContain(basic)
+    expect(gateway.log.length - before).toBeLessThan(10_000)
   })
 })
 

@@ -241,6 +241,23 @@ describe('a clock that jumped', () => {
   )
 })
 
+test('a clock that was ahead for a while: when it is right again, so is everything', async () => {
+  const gateway = await fresh({ publicUrl: 'http://gateway.home.arpa:8080' }).start()
+  await gateway.stop()
+  // Far enough for a new certificate and a new OCSP signer, not far enough to be doubted.
+  await gateway.start({ jump: '+60d' })
+  await gateway.stop()
+  await gateway.start({ jump: '+1d' })
+  expect((await gateway.hearth('doctor')).output).toMatch(/Clock +BAD/)
+  await gateway.hearthJson('clock', 'accept')
+  expect((await gateway.hearth('doctor')).output).not.toContain('BAD')
+  await gateway.enroll('nas')
+  await gateway.hearthJson('cert', 'revoke', 'gateway')
+  await gateway.stop()
+  await gateway.start({ jump: '+2d' })
+  expect((await gateway.hearth('doctor')).output).not.toContain('BAD')
+})
+
 test('a clock that went back: issuing stops with the reason, and the device is told to wait', async () => {
   const gateway = await fresh().start()
   await gateway.stop()
