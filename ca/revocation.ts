@@ -26,7 +26,7 @@ export async function revokeSerial(
     if (certificate === null || certificate.device_id === null) {
       throw new RevocationError(
         'CERTIFICATE_UNKNOWN',
-        `no device has a certificate with serial ${serial}; "hearth cert list" shows those there are`,
+        `there is no certificate with serial ${serial}; "hearth cert list" shows those there are`,
       )
     }
     if (certificate.not_after <= tx.now) {

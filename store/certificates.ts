@@ -37,7 +37,7 @@ export async function findCertificate(db: Db, serial: string): Promise<RecordedC
 }
 
 /**
- * The newest certificate that an issuer made by a profile of the gateway's own, or null.
+ * The newest certificate that an issuer made by a profile of the gateway's own and whose key is there, or null.
  *
  * One that begins after `now` was made while the clock was ahead, and is no use yet.
  */
@@ -49,7 +49,8 @@ export async function findNewestOfProfile(
 ): Promise<CertificateRow | null> {
   const row = await db
     .selectFrom('certificates')
-    .selectAll()
+    .innerJoin('keys', 'keys.id', 'certificates.serial')
+    .selectAll('certificates')
     .where('issuer_id', '=', issuerId)
     .where('profile', '=', profile)
     .where('not_before', '<=', now)

@@ -196,6 +196,10 @@ describeOnBothEngines('the store', (newDatabase) => {
         await putCertificate(tx, '4A01', { profile: 'ocsp', notAfter: tx.now + DAY })
         await putCertificate(tx, '4A02', { profile: 'ocsp', notAfter: tx.now + 2 * DAY })
         await putCertificate(tx, '4A03', { profile: 'ocsp', notAfter: tx.now + 3 * DAY, issuerId: 'J' })
+        await putCertificate(tx, '4A04', { profile: 'ocsp', notAfter: tx.now + 4 * DAY })
+        for (const id of ['4A01', '4A02', '4A03']) {
+          await insertKey(tx, { id, instance_id: 'test', purpose: 'ocsp', sealed: Buffer.of(0) })
+        }
       })
       expect((await findNewestOfProfile(store.db, 'I', 'ocsp', clock.time + DAY))?.serial).toBe('4A02')
       expect(await findNewestOfProfile(store.db, 'I', 'server', clock.time + DAY)).toBeNull()
