@@ -58,37 +58,25 @@ describe('when PostgreSQL restarts', () => {
   })
 })
 
-test('two transactions that change the same rows wait for each other, and never both', async () => {
+test('writing transactions follow one another, so that what one has read still holds when it commits', async () => {
   const url = await postgres.newDatabase()
   const store = await openStore({ url, clock: systemClock, onFollowerError: () => {} })
-  await writeSetting(store.db, 'domain', 'home.arpa')
-  const [firstChanged, secondWrote] = [signal(), signal()]
+  const order: string[] = []
+  const write = (name: string) =>
+    store.transaction(async (tx) => {
+      order.push(`${name} begins`)
+      const before = await readSetting(tx.db, 'domain')
+      await tx.change('device.changed', name)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      await writeSetting(tx.db, 'domain', `${before ?? ''}${name}.`)
+      order.push(`${name} ends`)
+    })
 
-  const first = store.transaction(async (tx) => {
-    await tx.change('device.changed', 'first')
-    firstChanged.give()
-    await secondWrote.given
-    await writeSetting(tx.db, 'domain', 'first.arpa')
-  })
-  const second = store.transaction(async (tx) => {
-    await firstChanged.given
-    await writeSetting(tx.db, 'domain', 'second.arpa')
-    secondWrote.give()
-    await tx.change('device.changed', 'second')
-  })
-
-  await Promise.all([first, second])
-  expect(await readSetting(store.db, 'domain')).toBe('first.arpa')
-  const changes = await store.db.selectFrom('changes').select(['seq', 'subject']).orderBy('seq').execute()
-  expect(changes).toEqual([
-    { seq: 1, subject: 'second' },
-    { seq: 2, subject: 'first' },
-  ])
+  await Promise.all([write('a'), write('b'), write('c')])
+  const [first, , second, , third] = order.map((line) => line[0])
+  expect(order).toEqual([first, second, third].flatMap((name) => [`${name} begins`, `${name} ends`]))
+  expect(await readSetting(store.db, 'domain')).toBe(`${first}.${second}.${third}.`)
+  const changes = await store.db.selectFrom('changes').select('subject').orderBy('seq').execute()
+  expect(changes.map(({ subject }) => subject)).toEqual([first, second, third])
   await store.close()
 })
-
-/** A promise that somebody else keeps. */
-function signal(): { given: Promise<void>; give: () => void } {
-  const { promise, resolve } = Promise.withResolvers<void>()
-  return { given: promise, give: resolve }
-}
