@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import * as pkijs from 'pkijs'
 import { DAY, HOUR, MINUTE } from '../../base/clock.ts'
 import type { Issuer } from '../../ca/issuer.ts'
+import { Ledger } from '../../ca/ledger.ts'
 import type { RevocationReason } from '../../ca/reasons.ts'
 import { revokeSerial } from '../../ca/revocation.ts'
 import { CrlPublisher } from '../../ocsp/crlPublisher.ts'
@@ -219,5 +220,23 @@ describe('a new list is made', () => {
     }
     await Promise.all(publishing)
     expect(Object.keys(entries()).toSorted()).toEqual(serials.toSorted())
+  })
+
+  test('a list that could not be made is made at the next look, not hours later', async () => {
+    class FullDisk extends Ledger {
+      full = false
+      override nextCrlNumber(issuerId: string) {
+        return this.full ? Promise.reject(new Error('disk full')) : super.nextCrlNumber(issuerId)
+      }
+    }
+    const ledger = new FullDisk(home)
+    crls = new CrlPublisher({ ledger, clock, issuers: () => home.hierarchy.all })
+    await crls.publish()
+    const serial = await issueRevoked('late.home.arpa', 'superseded')
+    ledger.full = true
+    await expect(crls.publish()).rejects.toThrow('disk full')
+    ledger.full = false
+    await crls.refresh()
+    expect(Object.keys(entries())).toEqual([serial])
   })
 })
