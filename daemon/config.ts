@@ -3,13 +3,13 @@ import { homedir, networkInterfaces } from 'node:os'
 import { dirname, join, resolve, sep } from 'node:path'
 import { Ajv, type ErrorObject } from 'ajv'
 import { type Document, LineCounter, parseDocument } from 'yaml'
-import { MINUTE } from '../base/clock.ts'
+import { HOUR, MINUTE } from '../base/clock.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
 import { canonicalAddress } from '../base/ip.ts'
 import type { LogLevel } from '../base/log.ts'
 import { withoutSecrets } from '../base/url.ts'
 import type { Profile } from '../ca/profile.ts'
-import { parseUpstream, type Upstream } from '../dns/upstream.ts'
+import { type ConditionalZone, parseUpstream, type Upstream } from '../dns/upstream.ts'
 import { CONFIG_SCHEMA } from './configSchema.ts'
 
 /** Something in the configuration is wrong; the message names file, line, key and an example. */
@@ -25,12 +25,14 @@ export interface Listen {
   port: number
 }
 
+const MIB = 1024 * 1024
+
 /** The configuration as the daemon uses it: complete, checked, paths absolute. */
 export interface Config {
   dataDir: string
   domain: string
   gateway: { name: string; addresses: string[] }
-  listen: { dns: Listen; http: Listen; https: Listen; est: Listen }
+  listen: { dns: Listen; dot: Listen; http: Listen; https: Listen; est: Listen }
   ca: {
     rootYears: number
     issuerYears: number
@@ -39,11 +41,45 @@ export interface Config {
     keyFile: string
   }
   enrollment: { credentialLife: number }
-  dns: { upstreams: Upstream[] }
+  dns: DnsConfig
   store: { url: string }
   tls: { minVersion: '1.2' | '1.3' }
   publicUrl: string | null
   log: { level: LogLevel }
+}
+
+export interface DnsConfig {
+  /** Empty: those of the operating system. */
+  upstreams: Upstream[]
+  /** A PEM file of the authorities that encrypted upstreams may have besides those Node knows. */
+  upstreamCa: string | null
+  /** Zones asked of upstreams of their own. */
+  forward: ConditionalZone[]
+  rebinding: { protect: boolean; allow: string[] }
+  cache: { octets: number; staleFor: number }
+  /** Networks, in CIDR form, whose hosts are answered as those of the home are. */
+  clients: string[]
+  /** Public domains of the household's of which single names are answered here. */
+  overrides: string[]
+  leases: LeaseFile[]
+  secondaries: Secondary[]
+  /** Whether resolvers are told of DoT and DoH by `_dns.resolver.arpa` (RFC 9462). */
+  ddr: boolean
+  fastPath: boolean
+  queryLog: { enabled: boolean; keepFor: number; octets: number }
+}
+
+/** Where a DHCP server writes down who has which address. */
+export interface LeaseFile {
+  format: 'dnsmasq' | 'kea'
+  file: string
+}
+
+/** A name server that keeps a copy of the home's zones; `key` names the TSIG key it has. */
+export interface Secondary {
+  address: string
+  port: number
+  key: string
 }
 
 /** One effective value and where it came from. */
@@ -82,7 +118,20 @@ interface RawConfig {
     keyFile: string | null
   }
   enrollment: { credentialMinutes: number }
-  dns: { upstreams: string[] }
+  dns: {
+    upstreams: string[]
+    upstreamCa: string | null
+    forward: { zone: string; upstreams: string[] }[]
+    rebinding: { protect: boolean; allow: string[] }
+    cache: { megabytes: number; staleHours: number }
+    clients: string[]
+    overrides: string[]
+    leases: LeaseFile[]
+    secondaries: { address: string; port?: number; key: string }[]
+    ddr: boolean
+    fastPath: boolean
+    queryLog: { enabled: boolean; hours: number; megabytes: number }
+  }
   store: { url: string | null }
   tls: { minVersion: '1.2' | '1.3' }
   publicUrl: string | null
@@ -103,7 +152,20 @@ function defaults(): RawConfig {
       keyFile: null,
     },
     enrollment: { credentialMinutes: 60 },
-    dns: { upstreams: [] },
+    dns: {
+      upstreams: [],
+      upstreamCa: null,
+      forward: [],
+      rebinding: { protect: true, allow: [] },
+      cache: { megabytes: 16, staleHours: 24 },
+      clients: [],
+      overrides: [],
+      leases: [],
+      secondaries: [],
+      ddr: false,
+      fastPath: true,
+      queryLog: { enabled: false, hours: 24, megabytes: 64 },
+    },
     store: { url: null },
     tls: { minVersion: '1.3' },
     publicUrl: null,
@@ -149,7 +211,7 @@ interface Source {
 }
 
 /** A configuration is a page of text; anything larger is another file. */
-const MAX_FILE = 1024 * 1024
+const MAX_FILE = MIB
 
 function readSource(file: string): Source {
   let text: string
@@ -279,8 +341,13 @@ function refine(raw: RawConfig, base: string, env: NodeJS.ProcessEnv, faults: Fa
   const everywhere = [raw.listen.addresses].flat()
   const listen = (key: 'dns' | 'dot' | 'http' | 'https' | 'est') =>
     refineListen(raw.listen[key], everywhere, ['listen', key], faults)
-  const listens = { dns: listen('dns'), http: listen('http'), https: listen('https'), est: listen('est') }
-  listen('dot')
+  const listens = {
+    dns: listen('dns'),
+    dot: listen('dot'),
+    http: listen('http'),
+    https: listen('https'),
+    est: listen('est'),
+  }
   return {
     dataDir,
     domain,
@@ -299,7 +366,7 @@ function refine(raw: RawConfig, base: string, env: NodeJS.ProcessEnv, faults: Fa
       keyFile,
     },
     enrollment: { credentialLife: raw.enrollment.credentialMinutes * MINUTE },
-    dns: { upstreams: raw.dns.upstreams.flatMap((text, index) => upstreamOf(text, index, faults)) },
+    dns: refineDns(raw.dns, { base, domain }, faults),
     store: { url: storeUrl(raw.store.url, dataDir, base) },
     tls: raw.tls,
     publicUrl: raw.publicUrl,
@@ -350,13 +417,91 @@ function addressOf(text: string, path: (string | number)[], faults: Faults): str
   return address ?? '127.0.0.1'
 }
 
-function upstreamOf(text: string, index: number, faults: Faults): Upstream[] {
-  try {
-    return [parseUpstream(text)]
-  } catch (error) {
-    faults.add(['dns', 'upstreams', index], reasonOf(error), 'udp://9.9.9.9')
-    return []
+function refineDns(
+  raw: RawConfig['dns'],
+  { base, domain }: { base: string; domain: string },
+  faults: Faults,
+): DnsConfig {
+  const { cache, queryLog } = raw
+  return {
+    upstreams: upstreamsOf(raw.upstreams, ['dns', 'upstreams'], faults),
+    upstreamCa: raw.upstreamCa === null ? null : resolve(base, raw.upstreamCa),
+    forward: raw.forward.map(({ zone, upstreams }, index) => {
+      const path = ['dns', 'forward', index]
+      const name = zoneOf(zone, [...path, 'zone'], faults)
+      if (isAtOrBelow(name, domain) || NEVER_FORWARDED.test(name)) {
+        faults.add([...path, 'zone'], `is never forwarded ("${zone}"): it is answered here`, 'corp.example')
+      }
+      return { zone: name, upstreams: upstreamsOf(upstreams, [...path, 'upstreams'], faults) }
+    }),
+    rebinding: {
+      protect: raw.rebinding.protect,
+      allow: raw.rebinding.allow.map((text, index) =>
+        zoneOf(text, ['dns', 'rebinding', 'allow', index], faults),
+      ),
+    },
+    cache: { octets: cache.megabytes * MIB, staleFor: cache.staleHours * HOUR },
+    clients: raw.clients.map((text, index) => networkOf(text, ['dns', 'clients', index], faults)),
+    overrides: raw.overrides.map((text, index) => {
+      const name = zoneOf(text, ['dns', 'overrides', index], faults)
+      if (faultOfDomain(name) !== null || isAtOrBelow(name, domain)) {
+        faults.add(
+          ['dns', 'overrides', index],
+          `is no public domain outside the home's ("${text}")`,
+          'example.com',
+        )
+      }
+      return name
+    }),
+    leases: raw.leases.map(({ format, file }) => ({ format, file: resolve(base, file) })),
+    secondaries: raw.secondaries.map(({ address, port = 53, key }, index) => ({
+      address: addressOf(address, ['dns', 'secondaries', index, 'address'], faults),
+      port,
+      key: zoneOf(key, ['dns', 'secondaries', index, 'key'], faults),
+    })),
+    ddr: raw.ddr,
+    fastPath: raw.fastPath,
+    queryLog: { enabled: queryLog.enabled, keepFor: queryLog.hours * HOUR, octets: queryLog.megabytes * MIB },
   }
+}
+
+/** Names whose meaning is fixed by a standard: no server anywhere can know more of them. */
+const NEVER_FORWARDED = /(^|\.)(localhost|invalid|test|onion|resolver\.arpa|use-application-dns\.net)$/
+
+function isAtOrBelow(name: string, ancestor: string): boolean {
+  return name === ancestor || name.endsWith(`.${ancestor}`)
+}
+
+function upstreamsOf(texts: readonly string[], path: (string | number)[], faults: Faults): Upstream[] {
+  return texts.flatMap((text, index) => {
+    try {
+      return [parseUpstream(text)]
+    } catch (error) {
+      faults.add([...path, index], reasonOf(error), 'udp://9.9.9.9')
+      return []
+    }
+  })
+}
+
+/** A domain name in lower case without the final dot. */
+function zoneOf(text: string, path: (string | number)[], faults: Faults): string {
+  const name = text.toLowerCase().replace(/\.$/, '')
+  if (!/^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(name)) {
+    faults.add(path, `is no domain name ("${text}")`, 'corp.example')
+  }
+  return name
+}
+
+/** A network in CIDR form; a single address is a network of one. */
+function networkOf(text: string, path: (string | number)[], faults: Faults): string {
+  const [address, length] = text.split('/')
+  const canonical = canonicalAddress(address ?? '')
+  const bits = canonical?.includes(':') ? 128 : 32
+  const prefix = length === undefined ? bits : Number(length)
+  if (canonical === null || !/^\d{1,3}$/.test(length ?? '0') || prefix > bits) {
+    faults.add(path, `is no network ("${text}")`, '203.0.113.0/24')
+  }
+  return `${canonical}/${prefix}`
 }
 
 /** The key that opens the CA's keys: handed in by systemd, or a file that is not part of the state. */

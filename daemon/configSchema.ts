@@ -19,6 +19,17 @@ const object = (properties: Record<string, object>) => ({
   properties,
 })
 
+const domain = { type: 'string', minLength: 1, maxLength: 253, examples: ['corp.example'] }
+
+const list = (maxItems: number, items: object, example: unknown[]) => ({
+  type: 'array',
+  maxItems,
+  items,
+  examples: [example],
+})
+
+const upstreams = (example: string[]) => list(16, { type: 'string', maxLength: 300 }, example)
+
 export const CONFIG_SCHEMA = object({
   dataDir: { type: 'string', minLength: 1, maxLength: 1000, examples: ['./data'] },
   domain: { type: 'string', minLength: 3, maxLength: 200, examples: ['home.arpa'] },
@@ -61,12 +72,59 @@ export const CONFIG_SCHEMA = object({
     credentialMinutes: { type: 'integer', minimum: 1, maximum: 10080, examples: [60] },
   }),
   dns: object({
-    upstreams: {
-      type: 'array',
-      maxItems: 16,
-      items: { type: 'string', maxLength: 300 },
-      examples: [['udp://9.9.9.9']],
+    upstreams: upstreams(['udp://9.9.9.9']),
+    upstreamCa: {
+      anyOf: [{ type: 'null' }, { type: 'string', minLength: 1, maxLength: 1000 }],
+      examples: ['/etc/hearth/work-ca.pem'],
     },
+    forward: list(
+      64,
+      {
+        ...object({ zone: domain, upstreams: { ...upstreams(['udp://10.0.0.53']), minItems: 1 } }),
+        required: ['zone', 'upstreams'],
+      },
+      [{ zone: 'corp.example', upstreams: ['udp://10.0.0.53'] }],
+    ),
+    rebinding: object({
+      protect: { type: 'boolean', examples: [true] },
+      allow: list(256, domain, ['plex.direct']),
+    }),
+    cache: object({
+      megabytes: { type: 'integer', minimum: 1, maximum: 512, examples: [16] },
+      staleHours: { type: 'integer', minimum: 0, maximum: 168, examples: [24] },
+    }),
+    clients: list(64, { type: 'string', maxLength: 60 }, ['203.0.113.0/24']),
+    overrides: list(64, domain, ['example.com']),
+    leases: list(
+      8,
+      {
+        ...object({
+          format: { enum: ['dnsmasq', 'kea'], examples: ['dnsmasq'] },
+          file: { type: 'string', minLength: 1, maxLength: 1000, examples: ['/var/lib/misc/dnsmasq.leases'] },
+        }),
+        required: ['format', 'file'],
+      },
+      [{ format: 'dnsmasq', file: '/var/lib/misc/dnsmasq.leases' }],
+    ),
+    secondaries: list(
+      16,
+      {
+        ...object({
+          address: { type: 'string', maxLength: 60, examples: ['192.168.1.3'] },
+          port: { type: 'integer', minimum: 1, maximum: 65535, examples: [53] },
+          key: { ...domain, examples: ['secondary'] },
+        }),
+        required: ['address', 'key'],
+      },
+      [{ address: '192.168.1.3', key: 'secondary' }],
+    ),
+    ddr: { type: 'boolean', examples: [true] },
+    fastPath: { type: 'boolean', examples: [true] },
+    queryLog: object({
+      enabled: { type: 'boolean', examples: [true] },
+      hours: { type: 'integer', minimum: 1, maximum: 720, examples: [24] },
+      megabytes: { type: 'integer', minimum: 1, maximum: 10240, examples: [64] },
+    }),
   }),
   store: object({
     url: { type: 'string', pattern: '^(sqlite:|postgres(ql)?://).+', examples: ['sqlite:./data/hearth.db'] },

@@ -20,6 +20,8 @@ export interface Resolution {
   source: ZoneSource | 'forwarder'
   /** The upstream that gave it, if one did. */
   upstream: string | null
+  /** Milliseconds during which the question may be answered the same, TTLs counted down; 0 to ask again. */
+  reusableFor: number
 }
 
 /** Why, for a person with `dig` (RFC 8914). */
@@ -67,6 +69,7 @@ export async function resolve(
     extendedError: null,
     source: snapshot.find(name)?.source ?? 'forwarder',
     upstream: null,
+    reusableFor: 0,
     ...part,
   })
 

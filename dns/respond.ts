@@ -23,42 +23,81 @@ const MINIMUM_UDP_PAYLOAD = 512
  */
 export const MAX_QUERY = 4096
 
+/** Who asks, and by what way. */
+export interface Client {
+  transport: Transport
+  /** In canonical text. */
+  address: string
+}
+
+export type Transport = 'udp' | 'tcp' | 'tls' | 'https'
+
+/** What becomes of a query. */
+export interface Response {
+  /** None where there is no response; several for the parts of a zone transfer. */
+  messages: readonly Buffer[]
+  /** What was asked, where that could be read. */
+  question: Question | null
+  rcode: number
+  /** Where the answer comes from; null where the message alone decided. */
+  source: Resolution['source'] | null
+  upstream: string | null
+  /** Milliseconds during which the same query may have the same response, its TTLs counted down. */
+  reusableFor: number
+}
+
+/** Answers the octets of one query. Never rejects for anything a client can send. */
+export type Answer = (query: Uint8Array, client: Client) => Promise<Response>
+
 /** Answers one question of class IN. */
 export type Resolve = (question: Question, flags: ResolveFlags) => Promise<Resolution>
+
+/** What gets no response: less than a header, and responses, which answered could make two servers talk for ever. */
+const NO_RESPONSE: Response = {
+  messages: [],
+  question: null,
+  rcode: RCODE.NOERROR,
+  source: null,
+  upstream: null,
+  reusableFor: 0,
+}
 
 /**
  * Turns the octets of a query into those of its response, by the rules that hold for every message.
  *
  * Never throws for anything a client can send.
- *
- * @returns null for what gets no response: less than a header, and responses, which answered could make
- *   two servers talk to each other for ever.
  */
-export async function respond(
-  bytes: Uint8Array,
-  transport: 'udp' | 'tcp',
-  resolve: Resolve,
-): Promise<Buffer | null> {
+export async function respond(bytes: Uint8Array, client: Client, resolve: Resolve): Promise<Response> {
   // 1. The header alone decides whether to answer at all, and whether the rest has a known form.
   const header = decodeHeader(bytes)
-  if (header === null || header.qr) return null
-  if (header.opcode !== OPCODE.QUERY) return encodeMessage(responseTo(header, { rcode: RCODE.NOTIMP }))
+  if (header === null || header.qr) return NO_RESPONSE
+  const reject = (
+    head: Parameters<typeof responseTo>[0],
+    part: Partial<Message> & { rcode: number },
+    limit?: number,
+  ) => ({
+    ...NO_RESPONSE,
+    messages: [encodeMessage(responseTo(head, part), limit)],
+    question: head.questions?.[0] ?? null,
+    rcode: part.rcode,
+  })
+  if (header.opcode !== OPCODE.QUERY) return reject(header, { rcode: RCODE.NOTIMP })
 
   // 2. The whole message, if it has a size to be read at all.
-  if (bytes.length > MAX_QUERY) return encodeMessage(responseTo(header, { rcode: RCODE.FORMERR }))
+  if (bytes.length > MAX_QUERY) return reject(header, { rcode: RCODE.FORMERR })
   let query: Message
   try {
     query = decodeMessage(bytes)
   } catch (error) {
     if (!(error instanceof WireError)) throw error
     const edns = error.code === 'OPT_MALFORMED' ? ourEdns(false) : null
-    return encodeMessage(responseTo(readableHead(bytes) ?? header, { rcode: RCODE.FORMERR, edns }))
+    return reject(readableHead(bytes) ?? header, { rcode: RCODE.FORMERR, edns })
   }
 
   // 3. EDNS before the question: with an unknown version, nothing else is known for sure.
   const edns = query.edns === null ? null : ourEdns(query.edns.dnssecOk)
-  const limit = transport === 'tcp' ? MAX_MESSAGE : udpLimit(query.edns)
-  const refuse = (rcode: number) => encodeMessage(responseTo(query, { rcode, edns }), limit)
+  const limit = client.transport === 'udp' ? udpLimit(query.edns) : MAX_MESSAGE
+  const refuse = (rcode: number) => reject(query, { rcode, edns }, limit)
   if (query.edns !== null && query.edns.version > 0) return refuse(RCODE.BADVERS)
 
   // 4. Exactly one question (RFC 9619 section 4), and one that can be answered.
@@ -71,7 +110,8 @@ export async function respond(
   // 5. The answer.
   const { rd, cd } = query
   const resolution = await resolve(question, { rd, cd, dnssecOk: edns?.dnssecOk ?? false })
-  const { rcode, aa, answers, authorities, additionals, extendedError } = resolution
+  const { rcode, aa, answers, authorities, additionals, extendedError, source, upstream, reusableFor } =
+    resolution
   const options = extendedError === null ? [] : [extendedErrorOption(extendedError)]
   const response = responseTo(query, {
     rcode,
@@ -81,7 +121,7 @@ export async function respond(
     additionals,
     edns: edns === null ? null : { ...edns, options },
   })
-  return encodeMessage(response, limit)
+  return { messages: [encodeMessage(response, limit)], question, rcode, source, upstream, reusableFor }
 }
 
 /**
@@ -91,7 +131,7 @@ export async function respond(
  * clear: nothing is validated here, and an upstream's word for it came over a channel that anyone can
  * write to.
  */
-function responseTo(query: Header & { questions?: Question[] }, part: Partial<Message>): Message {
+function responseTo(query: Header & { questions?: readonly Question[] }, part: Partial<Message>): Message {
   return {
     id: query.id,
     qr: true,
@@ -103,7 +143,7 @@ function responseTo(query: Header & { questions?: Question[] }, part: Partial<Me
     ad: false,
     cd: query.cd,
     rcode: RCODE.NOERROR,
-    questions: query.questions?.length === 1 ? query.questions : [],
+    questions: query.questions?.length === 1 ? [...query.questions] : [],
     answers: [],
     authorities: [],
     additionals: [],

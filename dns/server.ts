@@ -7,7 +7,7 @@ import { printRecord } from '../wire/presentation.ts'
 import { CLASS, isMetaType, rcodeName, TYPE, typeNumber } from '../wire/registry.ts'
 import { Forwarder } from './forwarder.ts'
 import { type Resolution, resolve } from './resolve.ts'
-import type { Resolve } from './respond.ts'
+import { type Answer, type Resolve, respond } from './respond.ts'
 import { buildSnapshot, type Snapshot } from './snapshot.ts'
 import { TcpListener } from './tcp.ts'
 import { nameAsTyped } from './typedName.ts'
@@ -137,6 +137,8 @@ export class DnsServer {
   readonly #resolve: Resolve = (question, flags) =>
     resolve(question, flags, { snapshot: this.#snapshot, forwarder: this.#forwarder })
 
+  readonly #answer: Answer = (query, client) => respond(query, client, this.#resolve)
+
   #build(data: ZoneData): Snapshot {
     const { snapshot, problems } = buildSnapshot(data, this.#options)
     for (const problem of problems) this.#options.log.warn({ problem }, 'zone data is partly unusable')
@@ -147,10 +149,10 @@ export class DnsServer {
     let port = wanted
     for (const address of this.#options.addresses) {
       try {
-        const udp = new UdpListener(address, { resolve: this.#resolve, log: this.#options.log })
+        const udp = new UdpListener(address, { answer: this.#answer, log: this.#options.log })
         this.#listeners.push(udp)
         port = await udp.listen(port)
-        const tcp = new TcpListener(address, { resolve: this.#resolve, log: this.#options.log })
+        const tcp = new TcpListener(address, { answer: this.#answer, log: this.#options.log })
         this.#listeners.push(tcp)
         await tcp.listen(port)
       } catch (error) {

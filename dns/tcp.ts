@@ -4,7 +4,7 @@ import { SECOND } from '../base/clock.ts'
 import { reasonOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { FrameReader, frame } from './framing.ts'
-import { MAX_QUERY, type Resolve, respond } from './respond.ts'
+import { type Answer, MAX_QUERY } from './respond.ts'
 
 /** What one household can need, and what a small gateway can bear. */
 const MAX_CONNECTIONS = 256
@@ -29,12 +29,12 @@ export class TcpListener {
   readonly #address: string
   readonly #server: Server
   readonly #connections = new Set<Socket>()
-  readonly #resolve: Resolve
+  readonly #answer: Answer
   readonly #log: Log
 
-  constructor(address: string, options: { resolve: Resolve; log: Log }) {
+  constructor(address: string, options: { answer: Answer; log: Log }) {
     this.#address = address
-    this.#resolve = options.resolve
+    this.#answer = options.answer
     this.#log = options.log
     this.#server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket))
   }
@@ -72,10 +72,15 @@ export class TcpListener {
     socket.on('close', () => clearTimeout(idle))
 
     const answer = async (query: Buffer) => {
-      const response = await respond(query, 'tcp', this.#resolve)
-      if (response === null || !socket.writable) return
-      socket.write(frame(response))
-      if (socket.writableLength > MAX_BACKLOG) socket.destroy()
+      const { messages } = await this.#answer(query, {
+        transport: 'tcp',
+        address: socket.remoteAddress ?? '',
+      })
+      for (const message of messages) {
+        if (!socket.writable) return
+        socket.write(frame(message))
+        if (socket.writableLength > MAX_BACKLOG) socket.destroy()
+      }
     }
     const settled = () => {
       pending -= 1

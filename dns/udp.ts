@@ -2,7 +2,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { reasonOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import { type Resolve, respond } from './respond.ts'
+import type { Answer } from './respond.ts'
 
 /** Octets of queries that wait in the kernel: the usual 200 kB drop some of a burst of 200. */
 const RECEIVE_BUFFER = 1024 * 1024
@@ -15,12 +15,12 @@ const RECEIVE_BUFFER = 1024 * 1024
 export class UdpListener {
   readonly #address: string
   readonly #socket: Socket
-  readonly #resolve: Resolve
+  readonly #answer: Answer
   readonly #log: Log
 
-  constructor(address: string, options: { resolve: Resolve; log: Log }) {
+  constructor(address: string, options: { answer: Answer; log: Log }) {
     this.#address = address
-    this.#resolve = options.resolve
+    this.#answer = options.answer
     this.#log = options.log
     const type = address.includes(':') ? 'udp6' : 'udp4'
     this.#socket = createSocket({ type, ipv6Only: type === 'udp6', recvBufferSize: RECEIVE_BUFFER })
@@ -30,8 +30,10 @@ export class UdpListener {
   /** Answers one datagram, or drops it. From port 0 comes nothing honest, and no answer can be sent to it. */
   receive(query: Buffer, client: string, port: number): void {
     if (port === 0) return
-    respond(query, 'udp', this.#resolve)
-      .then((response) => response !== null && this.#send(response, client, port))
+    this.#answer(query, { transport: 'udp', address: client })
+      .then(({ messages }) => {
+        for (const message of messages) this.#send(message, client, port)
+      })
       .catch((error) => this.#log.error({ reason: reasonOf(error) }, 'DNS query over UDP failed'))
   }
 

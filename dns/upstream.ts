@@ -11,6 +11,13 @@ export interface Upstream {
   transport: 'udp' | 'tcp'
 }
 
+/** A zone and who is asked about it, for instance the resolver of a work network. */
+export interface ConditionalZone {
+  /** Lower-case, no final dot. */
+  zone: string
+  upstreams: Upstream[]
+}
+
 export class UpstreamError extends HearthError<'UPSTREAM_INVALID'> {}
 
 const ACCEPTED =

@@ -3,7 +3,8 @@
 set -eu
 packages="
   openssl curl ca-certificates
-  bind9-dnsutils knot-dnsutils knot unbound dnsmasq-base dnsperf
+  bind9-dnsutils knot-dnsutils knot nsd unbound dnsmasq-base dnsperf
+  kea-dhcp4-server kea-dhcp-ddns-server
   strongswan-pki libstrongswan-standard-plugins
   gnutls-bin libnss3-tools chromium
   postgresql nginx-light docker-compose

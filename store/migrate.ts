@@ -1,11 +1,13 @@
 import type { Kysely } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import * as initial from '../migrations/0001-initial.ts'
+import * as dns from '../migrations/0002-dns.ts'
 import type { Schema } from './schema.ts'
 
 /** Every migration by name, oldest first. Append only: a released one never changes. */
 const MIGRATIONS: Record<string, Migration> = {
   '0001-initial': initial,
+  '0002-dns': dns,
 }
 
 /** Names of migrations in a database that this version doesn't know: it was made by a newer one. */

@@ -22,6 +22,8 @@ export interface Schema {
   certificate_names: CertificateNamesTable
   enrollment_credentials: EnrollmentCredentialsTable
   dns_records: DnsRecordsTable
+  services: ServicesTable
+  tsig_keys: TsigKeysTable
 }
 
 /** Facts of the whole instance: `instance_id`, `domain`, `clock_mark`. */
@@ -164,13 +166,44 @@ interface EnrollmentCredentialsTable {
   serial: string | null
 }
 
-/** A record added by hand. Data is in master-file form (RFC 1035 section 5), names absolute. */
+/** A record that no device's own row makes. Data is in master-file form (RFC 1035 section 5), names absolute. */
 interface DnsRecordsTable {
   id: string
   owner: string
   type: string
   ttl: number
   data: string
+  created_at: number
+  /** Who put it there: a person, a dynamic update (RFC 2136), or the lease file of a DHCP server. */
+  source: Generated<'hand' | 'update' | 'lease'>
+}
+
+/** What a device offers on a port, announced by DNS-SD (RFC 6763). */
+interface ServicesTable {
+  id: string
+  device_id: string
+  /** What people see in a list: `Laser printer`. At most 63 octets of UTF-8. */
+  instance: string
+  /** `_ipp._tcp`. */
+  type: string
+  port: number
+  /** JSON array of `key=value` strings (RFC 6763 section 6). */
+  txt: string
+  /** JSON array of ALPN protocol ids, for an HTTPS record; empty where the service speaks no TLS. */
+  alpn: string
+  created_at: number
+}
+
+/** A key shared with a program that changes or copies the zone (RFC 8945). */
+interface TsigKeysTable {
+  /** Lower-case, without the final dot. */
+  name: string
+  /** `hmac-sha256`. */
+  algorithm: string
+  /** The secret, sealed: see ca/seal.ts for the shape. */
+  sealed: Buffer
+  may_update: number
+  may_transfer: number
   created_at: number
 }
 
@@ -182,3 +215,5 @@ export type KeyRow = Selectable<KeysTable>
 export type CertificateRow = Selectable<CertificatesTable>
 export type CredentialRow = Selectable<EnrollmentCredentialsTable>
 export type DnsRecordRow = Selectable<DnsRecordsTable>
+export type ServiceRow = Selectable<ServicesTable>
+export type TsigKeyRow = Selectable<TsigKeysTable>

@@ -42,7 +42,7 @@ describe('defaults', () => {
   test('ports are those of the contract', () => {
     const { listen } = load('listen: { addresses: 127.0.0.1 }')
     const on = (port: number) => ({ addresses: ['127.0.0.1'], port })
-    expect(listen).toEqual({ dns: on(5300), http: on(8080), https: on(8443), est: on(9443) })
+    expect(listen).toEqual({ dns: on(5300), dot: on(8530), http: on(8080), https: on(8443), est: on(9443) })
   })
 
   test('the key that opens the keys lies outside the data directory', () => {

@@ -16,7 +16,8 @@ import {
 import { encodeMessage, type Message, type Question } from '../../wire/message.ts'
 import { Name } from '../../wire/name.ts'
 import { TYPE } from '../../wire/registry.ts'
-import { askUdp, closedPort, query, type Script, ScriptedUpstream, startServer } from './harness.ts'
+import { freePort } from '../support/ports.ts'
+import { askUdp, query, type Script, ScriptedUpstream, startServer } from './harness.ts'
 
 const log = createLog('silent')
 const PLAIN = { dnssecOk: false, cd: false }
@@ -109,7 +110,7 @@ describe('the forwarder', () => {
   })
 
   test('gives up at once where nothing listens, over UDP and TCP', async () => {
-    const port = await closedPort()
+    const port = await freePort()
     const at = (transport: 'udp' | 'tcp'): Upstream => ({ address: '127.0.0.1', port, transport })
     for (const transport of ['udp', 'tcp'] as const) {
       const waiting = forwarder(at(transport)).forward(question('www.example.com'), PLAIN)

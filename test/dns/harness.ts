@@ -150,12 +150,3 @@ export class ScriptedUpstream {
     return answer instanceof Uint8Array ? answer : encodeMessage(answer)
   }
 }
-
-/** A loopback port on which nothing listens. */
-export async function closedPort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1')
-  await once(socket, 'listening')
-  const { port } = socket.address()
-  socket.close()
-  return port
-}

@@ -72,7 +72,7 @@ describe('over UDP', () => {
     let asked = 0
     const listener = new UdpListener('127.0.0.1', {
       log: createLog('silent'),
-      resolve: () => {
+      answer: () => {
         asked += 1
         throw new Error('must not be asked')
       },

@@ -9,7 +9,8 @@ import type { DnsServer } from '../../dns/server.ts'
 import { decodeMessage, encodeMessage } from '../../wire/message.ts'
 import { printRecord } from '../../wire/presentation.ts'
 import { TYPE } from '../../wire/registry.ts'
-import { askTcp, closedPort, HOUSEHOLD, query, startServer } from './harness.ts'
+import { freePort } from '../support/ports.ts'
+import { askTcp, HOUSEHOLD, query, startServer } from './harness.ts'
 
 /**
  * Knot DNS loads what the gateway exports and is asked the same questions: two servers written by
@@ -47,7 +48,7 @@ let server: DnsServer
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'hearth-knot-'))
-  knotPort = await closedPort()
+  knotPort = await freePort()
   writeFileSync(
     join(folder, 'home.arpa.zone'),
     printExport(zone, { domain: 'home.arpa', gatewayName: 'gateway.home.arpa' }),

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from '@jest/globals'
 import type { Upstream } from '../../dns/upstream.ts'
 import { decodeMessage, encodeMessage } from '../../wire/message.ts'
-import { askTcp, askUdp, closedPort, query, ScriptedUpstream, startServer } from './harness.ts'
+import { freePort } from '../support/ports.ts'
+import { askTcp, askUdp, query, ScriptedUpstream, startServer } from './harness.ts'
 import { parseScenarios, printReply, type Scenario, type Step, scriptedReply } from './scenario.ts'
 
 const FOLDER = new URL('../scenarios/dns/', import.meta.url)
@@ -26,7 +27,7 @@ async function play(scenario: Scenario): Promise<void> {
   const upstreams: Upstream[] = []
   for (const kind of scenario.upstreams) {
     if (kind === 'scripted') upstreams.push(scripted)
-    if (kind === 'closed') upstreams.push({ ...scripted, port: await closedPort() })
+    if (kind === 'closed') upstreams.push({ ...scripted, port: await freePort() })
   }
   const gatewayName = `gateway.${scenario.domain}`
   const gateway = { name: gatewayName, addresses: ['192.168.1.1'] }
