@@ -28,15 +28,18 @@ export interface AddressRange {
   mask: Uint8Array
 }
 
-/** Reads `10.0.0.0/8` or `fc00::/7`. Throws on anything else: ranges are written by programmers. */
+/**
+ * Reads `10.0.0.0/8` or `fc00::/7`; of `10.1.2.3/8` only the network counts. Throws on what is no range:
+ * whoever takes one from a person checks it first.
+ */
 export function addressRange(cidr: string): AddressRange {
   const [text = '', bits = ''] = cidr.split('/')
-  const network = addressOctets(text)
-  if (network === null) throw new TypeError(`not an address range: ${cidr}`)
-  const mask = network.map(
+  const address = addressOctets(text)
+  if (address === null) throw new TypeError(`not an address range: ${cidr}`)
+  const mask = address.map(
     (_, index) => 0xff & (0xff00 >> Math.min(8, Math.max(0, Number(bits) - 8 * index))),
   )
-  return { network, mask }
+  return { network: address.map((octet, index) => octet & mask[index]!), mask }
 }
 
 export function rangeHolds(range: AddressRange, octets: Uint8Array): boolean {

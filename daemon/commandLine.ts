@@ -11,6 +11,7 @@ import { addDeviceCommands } from './commands/device.ts'
 import { addDnsCommands } from './commands/dns.ts'
 import { addDoctorCommand } from './commands/doctor.ts'
 import { addServeCommand } from './commands/serve.ts'
+import { addServiceCommands } from './commands/service.ts'
 import { addStatusCommand } from './commands/status.ts'
 import { VERSION } from './version.ts'
 
@@ -36,6 +37,7 @@ export async function runCommandLine(argv: readonly string[]): Promise<number> {
     addDoctorCommand,
     addCaCommands,
     addDeviceCommands,
+    addServiceCommands,
     addCertCommands,
     addDnsCommands,
     addConfigCommands,

@@ -14,18 +14,20 @@ import { KeyStore } from '../ca/keys.ts'
 import { Ledger } from '../ca/ledger.ts'
 import { OcspSigners } from '../ca/ocspSigner.ts'
 import { openSeal } from '../ca/seal.ts'
-import { DnsServer } from '../dns/server.ts'
-import { printUpstream, systemUpstreams } from '../dns/upstream.ts'
+import { DnsThread } from '../dns/dnsThread.ts'
+import { dohHandler } from '../dns/doh.ts'
+import { isPlain, printUpstream, readUpstreamCa, systemUpstreams } from '../dns/upstream.ts'
 import { Devices } from '../enrollment/devices.ts'
 import { estRoutes } from '../enrollment/est/handler.ts'
 import { RefusalAudit } from '../enrollment/refusalAudit.ts'
+import { Services } from '../enrollment/services.ts'
 import { CrlPublisher } from '../ocsp/crlPublisher.ts'
 import { revocationHandler } from '../ocsp/handler.ts'
 import { Responder } from '../ocsp/responder.ts'
 import { openStore } from '../store/database.ts'
 import { anyKey } from '../store/keys.ts'
 import { lockDataDir } from '../store/lock.ts'
-import { changesZone, readZone } from '../store/zone.ts'
+import { readZone } from '../store/zone.ts'
 import { pem } from '../x509/certificate.ts'
 import type { Config } from './config.ts'
 import { openControlSocket } from './control.ts'
@@ -37,10 +39,13 @@ import { type Listener, listenHttp, listenHttps, listenMutualTls, type TlsIdenti
 import { startMaintenance } from './maintenance.ts'
 import { operations } from './operations.ts'
 import { fingerprint, gatherStatus, type StatusReport, statusReport, subjectOf } from './status.ts'
+import { renewSerial, ZoneFollower } from './zoneFollower.ts'
 
 /** A running gateway. */
 export interface Gateway {
   status(): Promise<StatusReport>
+  /** Resolves with the reason if a part of it ended that it cannot do without. */
+  failed: Promise<Error>
   /** True at the first start on a data directory. */
   first: boolean
   close(): Promise<void>
@@ -68,6 +73,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
 
   async function open(): Promise<Gateway> {
     const startedAt = clock.now()
+    const { promise: failed, resolve: fail } = Promise.withResolvers<Error>()
 
     // 1. State: one process on it, at this version's schema, with the key that opens its keys.
     openDataDir(config.dataDir)
@@ -145,31 +151,42 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       minVersion: config.tls.minVersion === '1.2' ? 'TLSv1.2' : 'TLSv1.3',
     }
 
+    /** The same for the DNS, as data that goes to its thread. */
+    const dotCertificate = async () => {
+      const { key, cert } = identity.certificate.context
+      return { key: String(key), chain: String(cert), staple: await tls.staple() }
+    }
+
     // 5. DNS: from here on names resolve, and follow every change.
-    const upstreams =
-      config.dns.upstreams.length > 0
-        ? config.dns.upstreams
-        : systemUpstreams({ own: reachableAddresses(config.listen.dns.addresses) })
-    const dns = new DnsServer({
+    const system = systemUpstreams({ own: reachableAddresses(config.listen.dns.addresses) })
+    const upstreams = config.dns.upstreams.length > 0 ? config.dns.upstreams : system
+    const plain = upstreams.filter(isPlain)
+    await renewSerial(store)
+    const zone = await readZone(store.db, clock.now())
+    const dns = await DnsThread.start({
       ...config.listen.dns,
+      dot: { ...config.listen.dot, minVersion: tls.minVersion, certificate: await dotCertificate() },
+      clients: config.dns.clients,
       domain: config.domain,
       gatewayName: config.gateway.name,
+      overrides: config.dns.overrides,
+      designated: config.dns.ddr
+        ? { dotPort: config.listen.dot.port || null, dohPort: config.listen.https.port || null }
+        : null,
       upstreams,
-      zone: await readZone(store.db),
-      clock,
+      forward: config.dns.forward,
+      bootstrap: plain.length > 0 ? plain : system,
+      upstreamCa: config.dns.upstreamCa === null ? null : readUpstreamCa(config.dns.upstreamCa),
+      rebinding: config.dns.rebinding,
+      cache: config.dns.cache,
+      zone,
+      udp: config.dns.fastPath ? 'thread' : 'dgram',
       log,
+      onFailure: fail,
     })
-    await dns.start()
     opened.push(() => dns.close())
-    let zoneBehind = false
-    const replaceZone = async () => {
-      zoneBehind = true
-      dns.replaceZone(await readZone(store.db))
-      zoneBehind = false
-    }
-    store.follow(async (changes) => {
-      if (changes.some(changesZone)) await replaceZone()
-    })
+    const zoneFollower = new ZoneFollower({ store, clock, holder: dns, zone })
+    store.follow((changes) => zoneFollower.follow(changes))
     store.follow(async (changes) => {
       if (!changes.some((change) => change.kind === 'certificate.revoked')) return
       responder.forget()
@@ -227,7 +244,10 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         refusals: new RefusalAudit({ store, clock, log }),
       }),
     )
-    const httpsListener = await listenHttps('https', config.listen.https, tls, console as RequestListener)
+    const doh = dohHandler({ answer: (query, client) => dns.answer(query, client), log })
+    const answerHttps: RequestListener = (request, response) =>
+      doh(request, response) || console(request, response)
+    const httpsListener = await listenHttps('https', config.listen.https, tls, answerHttps)
     doors.push(httpsListener)
     const estListener = await listenMutualTls('est', config.listen.est, tls, est)
     doors.push(estListener)
@@ -263,14 +283,13 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         },
         'OCSP signers': () => signers.refresh(),
         CRLs: () => crls.refresh(),
-        'DNS zone': async () => {
-          if (zoneBehind) await replaceZone()
-        },
+        'DNS zone': () => zoneFollower.look(),
         "gateway's certificate": async () => {
           if (!(await identity.refresh())) return
           httpsListener.renew()
           estListener.renew()
         },
+        'DNS over TLS': async () => dns.setCertificate(await dotCertificate()),
       },
     })
     opened.push(() => maintenance.stop())
@@ -286,9 +305,11 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         hierarchy,
         guard,
         devices,
+        services: new Services({ store, devices }),
         dns,
         domain: config.domain,
         gatewayName: config.gateway.name,
+        overrides: config.dns.overrides,
         estHost: `${config.gateway.name}:${estListener.port}`,
         status: async () => statusReport(await status()),
         maintain: () => maintenance.run(),
@@ -297,7 +318,12 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     })
     opened.push(() => control.close())
 
-    return { status: async () => statusReport(await status()), first: instance.first, close: closeAll }
+    return {
+      status: async () => statusReport(await status()),
+      first: instance.first,
+      failed,
+      close: closeAll,
+    }
   }
 }
 

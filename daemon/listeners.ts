@@ -1,9 +1,16 @@
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http'
-import { createSecureServer, type Http2Session } from 'node:http2'
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http'
+import { createSecureServer, type Http2Session, type SecureServerOptions } from 'node:http2'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { SecureContextOptions, SecureVersion, Server as TlsServer } from 'node:tls'
 import { SECOND } from '../base/clock.ts'
+import { Connections } from '../base/connections.ts'
 import { HearthError, reasonOf } from '../base/errors.ts'
 import type { Listen } from './config.ts'
 
@@ -18,8 +25,17 @@ export interface Listener {
   close(): Promise<void>
 }
 
-/** Connections a listener holds at most: a home has dozens. */
-const MAX_CONNECTIONS = 500
+/** Connections a listener holds at most on all of its addresses: a home has dozens. */
+const CONNECTIONS = { total: 512, perClient: 128 }
+
+/** Requests under way on one HTTP/2 connection. */
+const MAX_STREAMS = 64
+
+/** Streams that a client may give up at once, and a second from then on: more is an attack (CVE-2023-44487). */
+const STREAM_RESETS = { streamResetBurst: 200, streamResetRate: 33 }
+
+/** Megabytes for one HTTP/2 connection, all that its requests hold in memory. */
+const SESSION_MEMORY = 2
 
 /** Slow senders are cut off: headers within 10 s, the whole request within 30 s. */
 const HEADERS_TIMEOUT = 10 * SECOND
@@ -67,12 +83,15 @@ export async function listenHttps(
         minVersion: identity.minVersion,
         allowHTTP1: true,
         handshakeTimeout: HANDSHAKE_TIMEOUT,
-        settings: { maxConcurrentStreams: 64 },
-      },
+        settings: { maxConcurrentStreams: MAX_STREAMS },
+        ...STREAM_RESETS,
+        maxSessionMemory: SESSION_MEMORY,
+        connectionsCheckingInterval: CHECKING_INTERVAL,
+      } as SecureServerOptions,
       handler as unknown as Parameters<typeof createSecureServer>[1],
     )
     server.setTimeout(IDLE_TIMEOUT)
-    return server
+    return Object.assign(server, { headersTimeout: HEADERS_TIMEOUT, requestTimeout: REQUEST_TIMEOUT })
   })
 }
 
@@ -119,7 +138,8 @@ async function listenTls(
         () => callback(null, Buffer.alloc(0)),
       )
     })
-    server.on('tlsClientError', () => {}) // a failed handshake is the client's affair; the socket is closed
+    // A failed handshake is the client's affair; of one that took too long, Node does not close the socket.
+    server.on('tlsClientError', (_error, socket) => socket.destroy())
     servers.push(server)
     return server
   })
@@ -154,6 +174,7 @@ async function listen(name: string, at: Listen, create: () => Server | TlsServer
 
 async function listenOnce(name: string, at: Listen, create: () => Server | TlsServer): Promise<Listener> {
   const servers: (Server | TlsServer)[] = []
+  const connections = new Connections(CONNECTIONS)
   const sockets = new Set<Socket>()
   const sessions = new Set<Http2Session>()
   let port = at.port
@@ -172,10 +193,15 @@ async function listenOnce(name: string, at: Listen, create: () => Server | TlsSe
   }
   for (const address of at.addresses) {
     const server = create()
-    server.maxConnections = MAX_CONNECTIONS
     server.on('connection', (socket) => {
+      if (connections.admit(socket) === null) return
       sockets.add(socket)
       socket.on('close', () => sockets.delete(socket))
+    })
+    server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
+      const place = connections.find(socket)
+      place?.begin()
+      response.on('close', () => place?.end())
     })
     server.on('session', (session: Http2Session) => {
       sessions.add(session)

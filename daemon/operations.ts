@@ -4,19 +4,22 @@ import type { ClockGuard } from '../ca/clockGuard.ts'
 import type { Hierarchy } from '../ca/hierarchy.ts'
 import { REVOCATION_REASONS, type RevocationReason, reasonName } from '../ca/reasons.ts'
 import { revokeName, revokeSerial } from '../ca/revocation.ts'
-import { checkRecord, findRecords, parseImport, printExport } from '../dns/records.ts'
-import type { DnsServer } from '../dns/server.ts'
+import type { DnsThread } from '../dns/dnsThread.ts'
+import { checkRecord, findRecords, parseImport, printExport, readOwnerText } from '../dns/records.ts'
+import { TSIG_ALGORITHMS, type TsigAlgorithm } from '../dns/tsig.ts'
 import { qrText } from '../enrollment/credential.ts'
 import type { Devices, HandedCredential } from '../enrollment/devices.ts'
+import type { Services, WantedService } from '../enrollment/services.ts'
 import { readAudit } from '../store/audit.ts'
 import { findCertificate, listDeviceCertificates, type RecordedCertificate } from '../store/certificates.ts'
 import type { Store } from '../store/database.ts'
 import { type Device, findDevice, listDevices } from '../store/devices.ts'
-import { deleteRecords, putRecords } from '../store/records.ts'
-import { readZone } from '../store/zone.ts'
+import { deleteRecords, putRecords, readSurroundings } from '../store/records.ts'
+import { ALL_OWNERS, readZone } from '../store/zone.ts'
 import { pem } from '../x509/certificate.ts'
 import { sha256 } from '../x509/spki.ts'
 import type { Operation } from './control.ts'
+import type { DnsKeys } from './dnsKeys.ts'
 import { fingerprint, type StatusReport } from './status.ts'
 
 /** A refusal of the operations themselves. */
@@ -28,9 +31,12 @@ export interface OperationsOptions {
   hierarchy: Hierarchy
   guard: ClockGuard
   devices: Devices
-  dns: DnsServer
+  services: Services
+  dns: DnsThread
+  dnsKeys: DnsKeys
   domain: string
   gatewayName: string
+  overrides: readonly string[]
   /** `host:port` of the EST listener, for QR codes. */
   estHost: string
   status: () => Promise<StatusReport>
@@ -51,8 +57,9 @@ const object = (properties: Record<string, object>, required: string[] = []) => 
 
 /** What `bin/hearth` can ask of a running gateway, by name; results are what `--json` prints. */
 export function operations(options: OperationsOptions): Record<string, Operation> {
-  const { store, clock, hierarchy, guard, devices, dns, domain, gatewayName } = options
-  const zoneOptions = { domain, gatewayName }
+  const { store, clock, hierarchy, guard, devices, services, dns, dnsKeys, domain, gatewayName, overrides } =
+    options
+  const recordOptions = { domain, gatewayName, overrides }
 
   return {
     status: { params: object({}), run: options.status },
@@ -105,6 +112,38 @@ export function operations(options: OperationsOptions): Record<string, Operation
     'device.remove': {
       params: object({ name: text() }, ['name']),
       run: ({ name }: { name: string }) => devices.remove(name, ACTOR),
+    },
+
+    'service.add': {
+      params: object(
+        {
+          device: text(),
+          type: text(),
+          port: { type: 'integer', minimum: 0, maximum: 65535 },
+          instance: text(),
+          txt: { type: 'array', items: text(), maxItems: 100 },
+          alpn: { type: 'array', items: text(), maxItems: 100 },
+        },
+        ['device', 'type', 'port', 'txt', 'alpn'],
+      ),
+      run: ({ device, ...wanted }: WantedService & { device: string }) => services.add(device, wanted, ACTOR),
+    },
+
+    'service.list': {
+      params: object({ device: text() }),
+      run: async ({ device }: { device?: string }) => {
+        const known = new Map((await listDevices(store.db)).map(({ id, names }) => [id, names[0]]))
+        return (await services.list(device)).map(({ deviceId, ...service }) => ({
+          device: known.get(deviceId) ?? deviceId,
+          ...service,
+        }))
+      },
+    },
+
+    'service.remove': {
+      params: object({ device: text(), type: text(), instance: text() }, ['device', 'type']),
+      run: ({ device, ...which }: { device: string; type: string; instance?: string }) =>
+        services.remove(device, which, ACTOR),
     },
 
     'cert.list': {
@@ -160,7 +199,7 @@ export function operations(options: OperationsOptions): Record<string, Operation
 
     'dns.list': {
       params: object({}),
-      run: async () => (await readZone(store.db)).records,
+      run: async () => (await readSurroundings(store.db)).records,
     },
 
     'dns.add': {
@@ -170,7 +209,8 @@ export function operations(options: OperationsOptions): Record<string, Operation
       ),
       run: (params: { owner: string; type: string; data: string; ttl?: number }) =>
         store.transaction(async (tx) => {
-          const record = checkRecord(params, await readZone(tx.db), zoneOptions)
+          const owner = readOwnerText(params.owner, recordOptions)
+          const record = checkRecord(params, await readSurroundings(tx.db, owner), recordOptions)
           await putRecords(tx, [record])
           await tx.change('dns.changed', record.owner)
           await tx.audit({
@@ -188,9 +228,9 @@ export function operations(options: OperationsOptions): Record<string, Operation
       params: object({ owner: text(1100), type: text(20), data: text(20_000) }, ['owner']),
       run: (params: { owner: string; type?: string; data?: string }) =>
         store.transaction(async (tx) => {
-          const removed = findRecords(params, await readZone(tx.db), zoneOptions)
-          for (const record of removed) await deleteRecords(tx, record)
-          const owner = removed[0]!.owner
+          const owner = readOwnerText(params.owner, recordOptions)
+          const removed = findRecords(params, await readSurroundings(tx.db, owner), recordOptions)
+          for (const { type, data } of removed) await deleteRecords(tx, { owner, type, data })
           await tx.change('dns.changed', owner)
           await tx.audit({
             actor: ACTOR,
@@ -210,9 +250,9 @@ export function operations(options: OperationsOptions): Record<string, Operation
       params: object({ file: { type: 'string' } }, ['file']),
       run: ({ file }: { file: string }) =>
         store.transaction(async (tx) => {
-          const records = parseImport(file, await readZone(tx.db), zoneOptions)
+          const records = parseImport(file, await readSurroundings(tx.db), recordOptions)
           await putRecords(tx, records)
-          await tx.change('dns.changed', domain)
+          await tx.change('dns.changed', ALL_OWNERS)
           await tx.audit({
             actor: ACTOR,
             action: 'dns.import',
@@ -226,12 +266,37 @@ export function operations(options: OperationsOptions): Record<string, Operation
 
     'dns.export': {
       params: object({}),
-      run: async () => ({ file: printExport(await readZone(store.db), zoneOptions) }),
+      run: async () => {
+        const { serial, hosts } = await readZone(store.db, clock.now())
+        const { records } = await readSurroundings(store.db)
+        return { file: printExport({ serial, hosts, records }, recordOptions) }
+      },
     },
 
     'dns.query': {
       params: object({ name: text(1100), type: text(20) }, ['name', 'type']),
       run: ({ name, type }: { name: string; type: string }) => dns.explain(name, type),
+    },
+
+    'dns.key.add': {
+      params: object(
+        {
+          name: text(),
+          algorithm: { enum: TSIG_ALGORITHMS },
+          update: { type: 'boolean' },
+          transfer: { type: 'boolean' },
+        },
+        ['name', 'algorithm', 'update', 'transfer'],
+      ),
+      run: (params: { name: string; algorithm: TsigAlgorithm; update: boolean; transfer: boolean }) =>
+        dnsKeys.add(params, ACTOR),
+    },
+
+    'dns.key.list': { params: object({}), run: () => dnsKeys.list() },
+
+    'dns.key.remove': {
+      params: object({ name: text() }, ['name']),
+      run: ({ name }: { name: string }) => dnsKeys.remove(name, ACTOR),
     },
 
     'clock.accept': {

@@ -1,160 +1,148 @@
-import { randomInt } from 'node:crypto'
-import { setMaxListeners } from 'node:events'
-import { SECOND } from '../base/clock.ts'
-import { HearthError, reasonOf } from '../base/errors.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import type { Message, Question } from '../wire/message.ts'
-import { CLASS, OPCODE, RCODE, rcodeName } from '../wire/registry.ts'
-import { exchange } from './exchange.ts'
-import { printUpstream, type Upstream } from './upstream.ts'
-
-/** Three tries of a second and a half end before the five seconds a stub resolver waits. */
-const TRIES = 3
-const TRY_TIMEOUT = 1.5 * SECOND
-
-/** Each waiting question holds a socket; each waiting client, some memory. */
-const MAX_QUESTIONS = 512
-const MAX_CLIENTS = 4096
+import { Name, parentKey } from '../wire/name.ts'
+import { EDNS_OPTION, EXTENDED_ERROR, RCODE, rcodeName } from '../wire/registry.ts'
+import { type Answer, isReferral, scrub } from './scrub.ts'
+import { Bootstrap } from './upstream/bootstrap.ts'
+import { DatagramLink } from './upstream/datagram.ts'
+import { type DnssecFlags, type Given, type Judgement, UpstreamGroup } from './upstream/group.ts'
+import { HttpsLink } from './upstream/https.ts'
+import type { Link } from './upstream/link.ts'
+import type { UpstreamHealth } from './upstream/peer.ts'
+import { StreamLink } from './upstream/stream.ts'
+import { TrustedRoots } from './upstream/trustedRoots.ts'
+import type { ConditionalZone, PlainUpstream, Upstream } from './upstream.ts'
 
 /** Larger ones speak of our own EDNS and mean nothing to the client, which may not even have any. */
 const MAX_HEADER_RCODE = 15
 
-/** What an answer may measure over UDP without being cut into fragments anywhere (DNS flag day 2020). */
-export const UDP_PAYLOAD = 1232
+/** Whoever is asked next might not validate, and answer what the first one has seen to be forged. */
+const DNSSEC_FAILURES = { first: EXTENDED_ERROR.DNSSEC_INDETERMINATE, last: EXTENDED_ERROR.NSEC_MISSING }
 
-export type ForwardErrorCode = 'NO_UPSTREAM' | 'NO_ANSWER' | 'TOO_BUSY'
-
-export class ForwardError extends HearthError<ForwardErrorCode> {}
-
-/** What a client wants to know of DNSSEC: passed on as it is, since nothing is validated here. */
-export interface DnssecFlags {
-  dnssecOk: boolean
-  cd: boolean
+/** Why, for a person with `dig` (RFC 8914). */
+export interface ExtendedError {
+  code: number
+  text: string
 }
 
-/** An upstream's reply, and who gave it. */
-export interface Forwarded {
-  reply: Message
-  upstream: string
+/** What an upstream says, as far as it is to be believed. */
+export interface Forwarded extends Answer {
+  /** The upstream's own reason for an error. */
+  extendedError: ExtendedError | null
+}
+
+export interface ForwarderOptions {
+  /** Asked about everything that no conditional zone takes. */
+  upstreams: readonly Upstream[]
+  forward: readonly ConditionalZone[]
+  /** Asked where the hosts of DNS over HTTPS are. */
+  bootstrap: readonly PlainUpstream[]
+  /** Certificates, in PEM form, that encrypted upstreams are believed by besides those Node knows. */
+  upstreamCa: string | null
+  clock: Clock
+  log: Log
 }
 
 /**
- * Asks the upstreams what the gateway does not know itself.
- *
- * The upstream that answered last is asked first, and after it the others; none is ever left out for
- * good. Clients that wait for the same question share one query.
+ * Asks upstreams what the gateway does not know itself: those of the zone the name is in, if it has its
+ * own, and the common ones otherwise. Nothing of such a zone is ever asked of others.
  */
 export class Forwarder {
-  readonly #upstreams: readonly Upstream[]
-  readonly #log: Log
-  readonly #closing = new AbortController()
-  readonly #waiting = new Map<string, Promise<Forwarded>>()
-  #clients = 0
-  /** Index of the upstream to ask first. */
-  #first = 0
+  readonly #common: UpstreamGroup
+  readonly #bootstrap: UpstreamGroup
+  /** By the key of the apex. */
+  readonly #zones: ReadonlyMap<string, UpstreamGroup>
 
-  constructor(options: { upstreams: readonly Upstream[]; log: Log }) {
-    this.#upstreams = options.upstreams
-    this.#log = options.log
-    setMaxListeners(0, this.#closing.signal)
+  /** `isHome` tells the names that must stay inside. */
+  constructor(options: ForwarderOptions, isHome: (name: Name) => boolean) {
+    const { clock, log } = options
+    const roots = new TrustedRoots(options.upstreamCa)
+    const linkTo = (upstream: Upstream): Link => {
+      switch (upstream.transport) {
+        case 'udp':
+          return new DatagramLink(upstream)
+        case 'tcp':
+          return StreamLink.overTcp(upstream)
+        case 'tls':
+          return StreamLink.overTls(upstream, roots)
+        case 'https':
+          return new HttpsLink(upstream, { roots, hosts })
+      }
+    }
+    this.#bootstrap = new UpstreamGroup(options.bootstrap, { zone: null, linkTo, clock, log })
+    const hosts = new Bootstrap(this.#bootstrap, isHome)
+    this.#common = new UpstreamGroup(options.upstreams, { zone: null, linkTo, clock, log })
+    this.#zones = new Map(
+      options.forward.map(({ zone, upstreams }) => [
+        Name.parse(zone).key,
+        new UpstreamGroup(upstreams, { zone, linkTo, clock, log }),
+      ]),
+    )
+  }
+
+  /** The zone with upstreams of its own that a name is in; null for the common upstreams. */
+  zoneOf(name: Name): string | null {
+    return this.#groupFor(name).zone
+  }
+
+  /** Whether none of the upstreams for a name answered when it was asked last. */
+  isFailing(name: Name): boolean {
+    return this.#groupFor(name).isFailing
   }
 
   /**
-   * The first usable reply of an upstream; failing that, the last error any of them gave as its answer.
-   *
-   * Records of other classes than the question's are left out.
+   * The first answer of an upstream; failing that, the last error any of them gave as its answer.
    *
    * @throws {ForwardError} within five seconds; at once if no upstream is configured or reachable.
    */
-  async forward(question: Question, flags: DnssecFlags): Promise<Forwarded> {
-    if (this.#upstreams.length === 0) {
-      throw new ForwardError('NO_UPSTREAM', 'no upstream is configured: names outside the home stay unknown')
-    }
-    const { name, type } = question
-    const key = `${type} ${flags.dnssecOk} ${flags.cd} ${name.key}`
-    let answer = this.#waiting.get(key)
-    if (this.#clients >= MAX_CLIENTS || (answer === undefined && this.#waiting.size >= MAX_QUESTIONS)) {
-      throw new ForwardError('TOO_BUSY', 'too many questions wait for the upstreams')
-    }
-    if (answer === undefined) {
-      answer = this.#askInTurn(question, flags).finally(() => this.#waiting.delete(key))
-      this.#waiting.set(key, answer)
-    }
-    this.#clients += 1
-    return answer.finally(() => {
-      this.#clients -= 1
-    })
+  forward(question: Question, flags: DnssecFlags): Promise<Given<Forwarded>> {
+    return this.#groupFor(question.name).ask(question, flags, (reply) => judge(question, reply, flags))
+  }
+
+  health(): UpstreamHealth[] {
+    return [this.#common, ...this.#zones.values()].flatMap((group) => group.health())
   }
 
   /** Ends every query under way; whoever waits for one gets a `ForwardError`. */
   close(): void {
-    this.#closing.abort(new Error('the gateway is closing'))
+    for (const group of [this.#common, this.#bootstrap, ...this.#zones.values()]) group.close()
   }
 
-  async #askInTurn(question: Question, flags: DnssecFlags): Promise<Forwarded> {
-    const candidates = this.#upstreams.map((_, offset) => (this.#first + offset) % this.#upstreams.length)
-    let refusal: Forwarded | null = null
-    let failure = 'none was asked'
-    for (let tries = 0; tries < TRIES && candidates.length > 0 && !this.#closing.signal.aborted; tries += 1) {
-      const index = candidates.shift()!
-      const upstream = printUpstream(this.#upstreams[index]!)
-      const timeout = AbortSignal.timeout(TRY_TIMEOUT)
-      try {
-        const reply = await this.#ask(this.#upstreams[index]!, question, flags, timeout)
-        if (reply.rcode === RCODE.NOERROR || reply.rcode === RCODE.NXDOMAIN) {
-          this.#first = index
-          return { reply, upstream }
-        }
-        if (reply.rcode <= MAX_HEADER_RCODE) refusal = { reply, upstream }
-        failure = `${upstream} said ${rcodeName(reply.rcode)}`
-      } catch (error) {
-        failure = `${upstream}: ${timeout.aborted ? 'no answer in time' : reasonOf(error)}`
-        // A lost datagram is worth another try, an address that cannot be reached is not.
-        if (timeout.aborted) candidates.push(index)
-      }
-      this.#log.debug({ upstream, name: question.name.toString(), failure }, 'upstream gave no answer')
+  #groupFor(name: Name): UpstreamGroup {
+    if (this.#zones.size === 0) return this.#common
+    for (let key = name.key; key !== Name.root.key; key = parentKey(key)) {
+      const group = this.#zones.get(key)
+      if (group !== undefined) return group
     }
-    // All that were asked failed: another time, start with the next one.
-    this.#first = candidates[0] ?? (this.#first + 1) % this.#upstreams.length
-    if (refusal !== null) return refusal
-    throw new ForwardError('NO_ANSWER', `no upstream answered; the last one tried: ${failure}`)
+    return this.#common
   }
+}
 
-  async #ask(
-    upstream: Upstream,
-    question: Question,
-    flags: DnssecFlags,
-    timeout: AbortSignal,
-  ): Promise<Message> {
-    const signal = AbortSignal.any([this.#closing.signal, timeout])
-    const query: Message = {
-      id: randomInt(0x10000),
-      qr: false,
-      opcode: OPCODE.QUERY,
-      aa: false,
-      tc: false,
-      rd: true,
-      ra: false,
-      ad: false,
-      cd: flags.cd,
-      rcode: RCODE.NOERROR,
-      questions: [question],
-      answers: [],
-      authorities: [],
-      additionals: [],
-      edns: { udpSize: UDP_PAYLOAD, version: 0, dnssecOk: flags.dnssecOk, options: [] },
-    }
-    let reply = await exchange(upstream, query, signal)
-    // RFC 6891 section 7: this is how a server says that it does not know EDNS.
-    if (reply.rcode === RCODE.FORMERR && reply.edns === null) {
-      reply = await exchange(upstream, { ...query, id: randomInt(0x10000), edns: null }, signal)
-    }
-    const ofClass = (records: Message['answers']) => records.filter((record) => record.class === CLASS.IN)
-    return {
-      ...reply,
-      answers: ofClass(reply.answers),
-      authorities: ofClass(reply.authorities),
-      additionals: ofClass(reply.additionals),
-    }
+function judge(question: Question, reply: Message, flags: DnssecFlags): Judgement<Forwarded> {
+  const nothing = (reason: string): Judgement<Forwarded> => ({ kind: 'nothing', reason })
+  if (reply.rcode === RCODE.NOERROR || reply.rcode === RCODE.NXDOMAIN) {
+    if (reply.tc) return nothing('its answer is cut off even over TCP')
+    const answer = scrub(question, reply, flags.dnssecOk)
+    if (answer === null) return nothing('its aliases lead nowhere')
+    if (isReferral(answer)) return nothing('it names other servers in place of an answer')
+    return { kind: 'answer', reply: { ...answer, extendedError: null } }
   }
+  if (reply.rcode > MAX_HEADER_RCODE) return nothing(`it said ${rcodeName(reply.rcode)}`)
+  const extendedError = extendedErrorOf(reply)
+  const code = extendedError?.code ?? -1
+  return {
+    kind: 'refusal',
+    reply: { rcode: reply.rcode, answers: [], authorities: [], additionals: [], extendedError },
+    final: code >= DNSSEC_FAILURES.first && code <= DNSSEC_FAILURES.last,
+  }
+}
+
+function extendedErrorOf({ edns }: Message): ExtendedError | null {
+  const option = edns?.options.find(
+    ({ code, data }) => code === EDNS_OPTION.EXTENDED_ERROR && data.length >= 2,
+  )
+  if (option === undefined) return null
+  const data = Buffer.from(option.data)
+  return { code: data.readUInt16BE(0), text: data.toString('utf8', 2) }
 }

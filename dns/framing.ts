@@ -8,6 +8,9 @@ export function frame(message: Uint8Array): Buffer {
   return framed
 }
 
+/** A chunk of one octet takes a hundred times its size. */
+const MAX_CHUNKS = 32
+
 /** Cuts a stream into messages, however the network has cut it into chunks. */
 export class FrameReader {
   readonly #maxMessage: number
@@ -27,6 +30,7 @@ export class FrameReader {
   push(chunk: Buffer): Buffer[] {
     this.#chunks.push(chunk)
     this.#buffered += chunk.length
+    if (this.#chunks.length > MAX_CHUNKS) this.#chunks = [Buffer.concat(this.#chunks)]
     const messages: Buffer[] = []
     for (;;) {
       if (this.#buffered < 2) return messages

@@ -1,13 +1,14 @@
 import { HearthError, reasonOf } from '../base/errors.ts'
-import { addressOctets } from '../base/ip.ts'
+import type { SourcedRecord, Surroundings, ZoneRecord } from '../store/records.ts'
 import type { ZoneData } from '../store/zone.ts'
 import { parseMasterFile } from '../wire/masterFile.ts'
 import { Name } from '../wire/name.ts'
-import { parseRdata, printRdata } from '../wire/presentation.ts'
+import { parseRdata, printRdata, printRecord } from '../wire/presentation.ts'
 import { isMetaType, TYPE, typeName, typeNumber } from '../wire/registry.ts'
-import { HOST_TTL, soaText, type ZoneOptions } from './snapshot.ts'
+import { HOST_TTL, hostRecords } from './hostRecords.ts'
 import { REVERSE_APEXES } from './special.ts'
 import { nameAsTyped, ownerAsTyped } from './typedName.ts'
+import { soaText, type ZonesOptions } from './zones.ts'
 
 export type RecordErrorCode =
   | 'OWNER_INVALID'
@@ -27,8 +28,8 @@ export type RecordErrorCode =
 /** A record that may not be: the message says why, and what to write instead. */
 export class RecordError extends HearthError<RecordErrorCode> {}
 
-/** A record as it is kept: owner lower-case without the final dot, data with absolute names. */
-export type HandRecord = ZoneData['records'][number]
+/** Which names can be given records. */
+export type RecordOptions = Pick<ZonesOptions, 'domain' | 'gatewayName' | 'overrides'>
 
 /** A record as a person gives it. */
 export interface RecordInput {
@@ -69,45 +70,65 @@ const REFUSED_TYPES: ReadonlySet<number> = new Set([
  *
  * @throws {RecordError} every code but `NOT_FOUND` and `FILE_INVALID`.
  */
-export function checkRecord(input: RecordInput, zone: ZoneData, options: ZoneOptions): HandRecord {
-  const book = new RecordBook(zone, options)
+export function checkRecord(
+  input: RecordInput,
+  surroundings: Surroundings,
+  options: RecordOptions,
+): ZoneRecord {
+  const book = new RecordBook(surroundings, options)
   const owner = readOwner(input.owner, options)
   const type = readType(input.type)
   const data = readData(type, input.data, options)
   const ttl = input.ttl ?? book.ttlOf(owner, type) ?? DEFAULT_TTL
   const record = book.admit({ owner, type, data, ttl })
-  if (zone.records.some((kept) => sameData(kept, record) && kept.ttl === record.ttl)) {
+  const { records } = surroundings
+  if (records.some((kept) => isByHand(kept) && sameData(kept, record) && kept.ttl === record.ttl)) {
     throw new RecordError('DUPLICATE', `${record.owner} ${record.type} ${record.data} is already there`)
   }
   return record
 }
 
 /**
+ * The owner that a person means, as it is kept.
+ *
+ * @throws {RecordError} `OWNER_INVALID`
+ */
+export function readOwnerText(text: string, options: RecordOptions): string {
+  return ownerText(readOwner(text, options))
+}
+
+/**
  * The kept records that `hearth dns remove` means: all of an owner, of one type, or one alone.
+ *
+ * Those from a lease file are none of them: they would come back.
  *
  * @throws {RecordError} `NOT_FOUND` if there are none, or what is wrong with the name, type or data.
  */
 export function findRecords(
   wanted: { owner: string; type?: string | undefined; data?: string | undefined },
-  zone: ZoneData,
-  options: ZoneOptions,
-): HandRecord[] {
+  { deviceNames, records }: Surroundings,
+  options: RecordOptions,
+): SourcedRecord[] {
   const owner = ownerText(readOwner(wanted.owner, options))
   const type = wanted.type === undefined ? null : readType(wanted.type)
   const data =
     type === null || wanted.data === undefined ? null : printRdata(type, readData(type, wanted.data, options))
-  const found = zone.records.filter(
+  const meant = records.filter(
     (record) =>
       record.owner === owner &&
       (type === null || record.type === typeName(type)) &&
       (data === null || record.data === data),
   )
+  const found = meant.filter(({ source }) => source !== 'lease')
   if (found.length > 0) return found
   const which = [owner, type === null ? null : typeName(type), data].filter((part) => part !== null).join(' ')
-  const hint = zone.hosts.some(({ name }) => name === owner)
+  if (meant.length > 0) {
+    throw new RecordError('NOT_FOUND', `${which} follows the DHCP server's lease file: end the lease there`)
+  }
+  const hint = deviceNames.includes(owner)
     ? 'its addresses belong to a device: change them with hearth device'
     : 'hearth dns list shows what there is'
-  throw new RecordError('NOT_FOUND', `no record was added by hand as ${which}; ${hint}`)
+  throw new RecordError('NOT_FOUND', `no record was added as ${which}; ${hint}`)
 }
 
 /**
@@ -120,16 +141,16 @@ export function findRecords(
  *
  * @throws {RecordError} `FILE_INVALID`, or a rule's own code; the message starts with `line N:`.
  */
-export function parseImport(text: string, zone: ZoneData, options: ZoneOptions): HandRecord[] {
+export function parseImport(text: string, surroundings: Surroundings, options: RecordOptions): ZoneRecord[] {
   const origin = Name.parse(options.domain)
-  const book = new RecordBook(zone, options)
-  const rrsets = new Map<string, Map<string, HandRecord>>()
+  const book = new RecordBook(surroundings, options)
+  const rrsets = new Map<string, Map<string, ZoneRecord>>()
   for (const { line, name, type, ttl, data } of readFile(text, origin)) {
     if (isMadeHere(name, type, options)) continue
     try {
       const record = book.admit({ owner: name.toLowerCase(), type, data: lowerCaseNames(type, data), ttl })
       const key = `${record.owner} ${record.type}`
-      const rrset = rrsets.get(key) ?? new Map<string, HandRecord>()
+      const rrset = rrsets.get(key) ?? new Map<string, ZoneRecord>()
       for (const earlier of rrset.values()) earlier.ttl = ttl
       rrsets.set(key, rrset.set(record.data, record))
     } catch (error) {
@@ -141,34 +162,55 @@ export function parseImport(text: string, zone: ZoneData, options: ZoneOptions):
 }
 
 /**
+ * Holds records that a program adds, in the form in which they are kept, against the same rules.
+ *
+ * @throws {RecordError} every code but `DUPLICATE`, `NOT_FOUND` and `FILE_INVALID`.
+ */
+export function checkKeptForm(
+  records: readonly ZoneRecord[],
+  surroundings: Surroundings,
+  options: RecordOptions,
+): void {
+  const book = new RecordBook(surroundings, options)
+  for (const { owner, type, ttl, data } of records) {
+    const number = readType(type)
+    book.admit({ owner: Name.parse(owner), type: number, ttl, data: parseRdata(number, data, Name.parse) })
+  }
+}
+
+/**
  * The household's zone as a master file that other servers can load, and `parseImport` too.
  *
- * Records added by hand are records there. Devices are comments: their addresses follow from enrollment,
- * and imported as records by hand they would outlive the device. The gateway's own addresses are records
- * nevertheless, because a zone whose name server has no address is broken. PTR records by hand lie in
- * other zones; a server that loads only this one passes them over.
+ * Records added by hand are records there. What follows from devices is a comment: imported as records by
+ * hand it would outlive the device. The gateway's own addresses are records nevertheless, because a zone
+ * whose name server has no address is broken. PTR records and overrides lie in other zones; a server that
+ * loads only this one passes them over.
  */
-export function printExport(zone: ZoneData, options: ZoneOptions): string {
-  const { domain, gatewayName } = options
-  const isGateway = (host: ZoneData['hosts'][number]): boolean => host.name === gatewayName
-  const addressLines = (host: ZoneData['hosts'][number]): string[] =>
-    host.addresses.map((address) => {
-      const type = addressOctets(address)?.length === 4 ? 'A' : 'AAAA'
-      return `${host.name}. ${HOST_TTL} IN ${type} ${address}`
-    })
-  const devices = zone.hosts.filter((host) => !isGateway(host)).flatMap(addressLines)
+export function printExport(
+  { serial, hosts, records }: Pick<ZoneData, 'serial' | 'hosts'> & { records: readonly SourcedRecord[] },
+  options: RecordOptions,
+): string {
+  const domain = Name.parse(options.domain)
+  const gateway = Name.parse(options.gatewayName)
+  const made = hosts
+    .flatMap((host) => hostRecords(host, { domain, names: host.names.map(absolute) }).records)
+    .filter(({ name }) => name.isAtOrBelow(domain))
+  const lines = (wanted: boolean) =>
+    made.filter((record) => isGatewayAddress(record, gateway) === wanted).map(printRecord)
+  const ofDevices = lines(false)
+  const byHand = records.filter(isByHand)
   return [
-    `$ORIGIN ${domain}.`,
+    `$ORIGIN ${domain}`,
     `$TTL ${DEFAULT_TTL}`,
     '',
     '; Made by the gateway; passed over by hearth dns import.',
-    `@ ${HOST_TTL} IN SOA ${soaText(options, zone.serial)}`,
-    `@ ${HOST_TTL} IN NS ${gatewayName}.`,
-    ...zone.hosts.filter(isGateway).flatMap(addressLines),
-    ...(devices.length === 0 ? [] : ['', '; Devices: their addresses follow from hearth device.']),
-    ...devices.map((line) => `; ${line}`),
-    ...(zone.records.length === 0 ? [] : ['', '; Added by hand.']),
-    ...zone.records.map(({ owner, ttl, type, data }) => `${owner}. ${ttl} IN ${type} ${data}`),
+    `@ ${HOST_TTL} IN SOA ${soaText(options, serial)}`,
+    `@ ${HOST_TTL} IN NS ${gateway}`,
+    ...lines(true),
+    ...(ofDevices.length === 0 ? [] : ['', '; Devices: what follows from hearth device and hearth service.']),
+    ...ofDevices.map((line) => `; ${line}`),
+    ...(byHand.length === 0 ? [] : ['', '; Added by hand.']),
+    ...byHand.map(({ owner, ttl, type, data }) => `${owner}. ${ttl} IN ${type} ${data}`),
     '',
   ].join('\n')
 }
@@ -183,17 +225,20 @@ interface Candidate {
 
 /** The records there are, by owner, and the rules for one more. */
 class RecordBook {
-  readonly #options: ZoneOptions
+  readonly #options: RecordOptions
   readonly #apex: Name
-  readonly #hosts: ReadonlySet<string>
-  readonly #byOwner = new Map<string, HandRecord[]>()
-  #count = 0
+  readonly #overrides: readonly Name[]
+  readonly #deviceNames: ReadonlySet<string>
+  readonly #byOwner = new Map<string, ZoneRecord[]>()
+  #count: number
 
-  constructor(zone: ZoneData, options: ZoneOptions) {
+  constructor({ deviceNames, records, total }: Surroundings, options: RecordOptions) {
     this.#options = options
     this.#apex = Name.parse(options.domain)
-    this.#hosts = new Set(zone.hosts.map(({ name }) => name))
-    for (const record of zone.records) this.#enter(record)
+    this.#overrides = options.overrides.map((domain) => Name.parse(domain))
+    this.#deviceNames = new Set(deviceNames)
+    for (const record of records) this.#enter(record)
+    this.#count = total
   }
 
   ttlOf(owner: Name, type: number): number | undefined {
@@ -201,7 +246,7 @@ class RecordBook {
   }
 
   /** Allows a record and counts it in, so that the next one is held against it too. */
-  admit({ owner: name, type, data, ttl }: Candidate): HandRecord {
+  admit({ owner: name, type, data, ttl }: Candidate): ZoneRecord {
     const owner = ownerText(name)
     const record = { owner, type: typeName(type), ttl, data: printRdata(type, data) }
     const others = (this.#byOwner.get(owner) ?? []).filter((kept) => !sameData(kept, record))
@@ -247,13 +292,19 @@ class RecordBook {
 
   /** Whatever lies at or below an NS record is another server's to answer. */
   #checkDelegation(owner: Name): void {
+    if (!owner.isAtOrBelow(this.#apex) && this.#overrides.some((override) => owner.isAtOrBelow(override))) {
+      throw new RecordError(
+        'DELEGATION_REFUSED',
+        `${owner} is not of the home's zone, and only names of that can be delegated`,
+      )
+    }
     if (owner.wire.startsWith('\x01*')) {
       throw new RecordError(
         'DELEGATION_REFUSED',
         `a wildcard cannot be delegated: give the NS to the name ${owner} stands for`,
       )
     }
-    const hidden = [...this.#hosts].find((host) => Name.parse(host).isAtOrBelow(owner))
+    const hidden = [...this.#deviceNames].find((host) => Name.parse(host).isAtOrBelow(owner))
     if (hidden !== undefined) {
       throw new RecordError(
         'DELEGATION_REFUSED',
@@ -264,18 +315,20 @@ class RecordBook {
 
   #checkOwner(owner: Name, type: number): void {
     const { domain, gatewayName } = this.#options
-    if (!owner.isAtOrBelow(this.#apex)) {
+    const isOverride = this.#overrides.some((override) => owner.isAtOrBelow(override))
+    if (!owner.isAtOrBelow(this.#apex) && !isOverride) {
       const isReverse = REVERSE_ZONES.some((apex) => owner.isAtOrBelow(apex))
       if (!isReverse) {
         throw new RecordError(
           'OWNER_OUTSIDE',
-          `${owner} is not in ${domain}: only names of the household can be given records`,
+          `${owner} is not in ${domain}: only names of the household can be given records, and those of public domains of yours that are listed under dns.overrides`,
         )
       }
-      if (type !== TYPE.PTR) {
+      // A DHCID says which DHCP client the PTR beside it is for (RFC 4701).
+      if (type !== TYPE.PTR && type !== TYPE.DHCID) {
         throw new RecordError(
           'OWNER_OUTSIDE',
-          `${owner} belongs to an address: the only record it can be given is a PTR`,
+          `${owner} belongs to an address: the only records it can be given are PTR and DHCID`,
         )
       }
     }
@@ -289,7 +342,7 @@ class RecordBook {
   }
 
   /** A name with a CNAME has nothing else (RFC 1034 section 3.6.2), and a name has one CNAME at most. */
-  #checkAlias(record: HandRecord, others: readonly HandRecord[]): void {
+  #checkAlias(record: ZoneRecord, others: readonly ZoneRecord[]): void {
     const { owner } = record
     if (record.type !== 'CNAME') {
       const alias = others.find((kept) => kept.type === 'CNAME')
@@ -299,7 +352,7 @@ class RecordBook {
         `${owner} is a CNAME for ${alias.data} and can have no other records: remove the CNAME first`,
       )
     }
-    if (this.#hosts.has(owner)) {
+    if (this.#deviceNames.has(owner)) {
       throw new RecordError(
         'CNAME_EXCLUSIVE',
         `${owner} is a device's name and so cannot be a CNAME: choose another name`,
@@ -317,7 +370,7 @@ class RecordBook {
     }
   }
 
-  #enter(record: HandRecord): void {
+  #enter(record: ZoneRecord): void {
     const kept = this.#byOwner.get(record.owner) ?? []
     if (kept.some((other) => sameData(other, record))) return
     this.#byOwner.set(record.owner, [...kept, record])
@@ -325,9 +378,12 @@ class RecordBook {
   }
 }
 
-function readOwner(text: string, { domain }: ZoneOptions): Name {
+function readOwner(text: string, { domain, overrides }: RecordOptions): Name {
   try {
-    return ownerAsTyped(text, Name.parse(domain))
+    return ownerAsTyped(text, {
+      domain: Name.parse(domain),
+      overrides: overrides.map((each) => Name.parse(each)),
+    })
   } catch (error) {
     throw new RecordError('OWNER_INVALID', reasonOf(error), { cause: error })
   }
@@ -344,7 +400,7 @@ function readType(text: string): number {
   return type
 }
 
-function readData(type: number, text: string, { domain }: ZoneOptions): Buffer {
+function readData(type: number, text: string, { domain }: RecordOptions): Buffer {
   try {
     return parseRdata(type, text, (word) => nameAsTyped(word, Name.parse(domain)))
   } catch (error) {
@@ -361,11 +417,19 @@ function readFile(text: string, origin: Name) {
 }
 
 /** Whether the gateway makes records of this owner and type itself. */
-function isMadeHere(owner: Name, type: number, { domain, gatewayName }: ZoneOptions): boolean {
+function isMadeHere(owner: Name, type: number, { domain, gatewayName }: RecordOptions): boolean {
   const name = ownerText(owner.toLowerCase())
   if (type === TYPE.SOA || type === TYPE.NS) return name === domain
   return (type === TYPE.A || type === TYPE.AAAA) && name === gatewayName
 }
+
+function isGatewayAddress({ name, type }: { name: Name; type: number }, gateway: Name): boolean {
+  return name.key === gateway.key && (type === TYPE.A || type === TYPE.AAAA)
+}
+
+const absolute = (text: string): Name => Name.parse(text)
+
+const isByHand = ({ source }: SourcedRecord): boolean => source === 'hand'
 
 /** RDATA read from a file, its names in the one case they are kept in. */
 function lowerCaseNames(type: number, data: Uint8Array): Buffer {
@@ -376,5 +440,5 @@ function ownerText(owner: Name): string {
   return owner.toString().replace(/\.$/, '')
 }
 
-const sameData = (one: HandRecord, other: HandRecord): boolean =>
+const sameData = (one: ZoneRecord, other: ZoneRecord): boolean =>
   one.owner === other.owner && one.type === other.type && one.data === other.data

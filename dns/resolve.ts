@@ -1,11 +1,16 @@
-import { reasonOf } from '../base/errors.ts'
+import { SECOND } from '../base/clock.ts'
 import type { Question, ResourceRecord } from '../wire/message.ts'
 import type { Name } from '../wire/name.ts'
 import { targetOf } from '../wire/rdata.ts'
 import { EXTENDED_ERROR, RCODE, TYPE } from '../wire/registry.ts'
-import { type DnssecFlags, ForwardError, type Forwarded, type Forwarder } from './forwarder.ts'
-import type { Snapshot } from './snapshot.ts'
+import type { ExtendedError } from './forwarder.ts'
+import { HOST_TTL } from './hostRecords.ts'
+import type { RebindingGuard } from './rebinding.ts'
+import type { Recursed, Recursor } from './recursor.ts'
+import { MAX_ALIASES } from './scrub.ts'
+import { type DnssecFlags, PATIENCE } from './upstream/group.ts'
 import { minimalAny, type ZoneAnswer, type ZoneSource } from './zone.ts'
+import type { Zones } from './zones.ts'
 
 /** The answer to one question, before it becomes a message. */
 export interface Resolution {
@@ -17,17 +22,13 @@ export interface Resolution {
   additionals: ResourceRecord[]
   extendedError: ExtendedError | null
   /** Where the answer, or its last part, comes from. */
-  source: ZoneSource | 'forwarder'
-  /** The upstream that gave it, if one did. */
+  source: ZoneSource | Recursed['source']
+  /** The upstream that was asked for it now, if one was. */
   upstream: string | null
+  /** Seconds since it was stored, if it was. */
+  age: number | null
   /** Milliseconds during which the question may be answered the same, TTLs counted down; 0 to ask again. */
   reusableFor: number
-}
-
-/** Why, for a person with `dig` (RFC 8914). */
-export interface ExtendedError {
-  code: number
-  text: string
 }
 
 export interface ResolveFlags extends DnssecFlags {
@@ -35,83 +36,96 @@ export interface ResolveFlags extends DnssecFlags {
   rd: boolean
 }
 
-/** Nobody chains that many aliases on purpose; a loop would be followed for ever. */
-const MAX_ALIASES = 16
+/** Everything that answers can come from. */
+export interface Known {
+  zones: Zones
+  recursor: Recursor
+  rebinding: RebindingGuard
+}
+
+/** Zones tell of each change, so that no answer from them is kept beyond it; this is only an end. */
+const ZONE_REUSE = HOST_TTL * SECOND
 
 /** What is asked of the root's servers about a top-level domain itself; anything else is a short host name. */
 const TOP_LEVEL_TYPES: ReadonlySet<number> = new Set([TYPE.NS, TYPE.SOA, TYPE.DS, TYPE.DNSKEY])
 
 /**
- * Answers a question of class IN: from the zones, else from the upstreams.
+ * Answers a question of class IN: from the zones, else from outside.
  *
  * Aliases are followed across that border in both directions: a CNAME out of the home's zone is asked
  * of an upstream, and one that leads from outside to a name answered here is cut there and answered
- * here, so that an upstream is never believed about the home's names. The rcode is that of the last name
- * of the chain.
+ * here, so that an upstream is never believed about the home's names; nor one about the names of a zone
+ * that has upstreams of its own. The rcode is that of the last name of the chain.
  *
  * @see RFC 1034 section 4.3.2; RFC 6604 section 3 for the rcode.
  */
-export async function resolve(
-  question: Question,
-  flags: ResolveFlags,
-  known: { snapshot: Snapshot; forwarder: Forwarder },
-): Promise<Resolution> {
-  const { snapshot, forwarder } = known
+export async function resolve(question: Question, flags: ResolveFlags, known: Known): Promise<Resolution> {
+  const { zones, recursor, rebinding } = known
+  const start = performance.now()
   const answers: ResourceRecord[] = []
   let name = question.name
-  const aa = snapshot.find(name) !== null
-  const done = (part: Partial<Resolution>): Resolution => ({
-    rcode: RCODE.NOERROR,
-    aa,
-    answers,
-    authorities: [],
-    additionals: [],
-    extendedError: null,
-    source: snapshot.find(name)?.source ?? 'forwarder',
-    upstream: null,
-    reusableFor: 0,
-    ...part,
-  })
+  const aa = zones.find(name) !== null
+  let reusableFor = ZONE_REUSE
+  /** Whether an outsider's name has led here, who must not lead anybody to the home's addresses. */
+  let isGuarded = false
+  const done = (part: Partial<Resolution>): Resolution => {
+    const resolution: Resolution = {
+      rcode: RCODE.NOERROR,
+      aa,
+      answers,
+      authorities: [],
+      additionals: [],
+      extendedError: null,
+      source: 'special',
+      upstream: null,
+      age: null,
+      ...part,
+      reusableFor: part.extendedError ? 0 : Math.min(reusableFor, part.reusableFor ?? ZONE_REUSE),
+    }
+    return isGuarded ? guarded(resolution, rebinding) : resolution
+  }
 
   for (let aliases = 0; aliases <= MAX_ALIASES; aliases += 1) {
     // 1. A zone of ours, special names included.
-    const zone = snapshot.find(name)
+    const zone = zones.find(name)
     if (zone !== null) {
       const answer = zone.lookup(name, question.type)
-      if (answer.kind !== 'alias') return done(fromZone(answer, answers))
+      if (answer.kind !== 'alias') return done({ source: zone.source, ...fromZone(answer, answers) })
       answers.push(...answer.records)
       name = answer.target
       continue
     }
 
-    // 2. Names outside that no upstream needs to be asked about.
+    // 2. Names outside that nobody needs to be asked about.
+    const forwardedZone = recursor.zoneOf(name)
     if (question.type === TYPE.ANY) return done({ answers: [...answers, minimalAny(name)] })
-    if (isShortName(name, question.type)) return done({ rcode: RCODE.NXDOMAIN, source: 'special' })
+    if (forwardedZone === null && isShortName(name, question.type)) return done({ rcode: RCODE.NXDOMAIN })
     if (!flags.rd) return done(answers.length > 0 ? {} : NOT_OURS)
 
-    // 3. The upstreams, up to where an alias leads back to us; never believed about names of ours.
-    let forwarded: Forwarded
-    try {
-      forwarded = await forwarder.forward({ ...question, name }, flags)
-    } catch (error) {
-      if (!(error instanceof ForwardError)) throw error
-      return done(failure(EXTENDED_ERROR.NO_REACHABLE_AUTHORITY, reasonOf(error)))
+    // 3. Outside, up to where an alias leads to a name that others know better.
+    const left = start + PATIENCE - performance.now()
+    const reply = await recursor.answer({ ...question, name }, flags, left)
+    if (forwardedZone === null && rebinding.covers(question.name) && rebinding.covers(name)) isGuarded = true
+    const isBelievable = (owner: Name) => {
+      const zoneOfOwner = recursor.zoneOf(owner)
+      return zones.find(owner) === null && (zoneOfOwner === null || zoneOfOwner === forwardedZone)
     }
-    const { rcode } = forwarded.reply
-    const foreign = (records: readonly ResourceRecord[]) =>
-      records.filter((record) => snapshot.find(record.name) === null)
-    const [authorities, additionals] = [
-      foreign(forwarded.reply.authorities),
-      foreign(forwarded.reply.additionals),
-    ]
-    const records = underName(name, foreign(forwarded.reply.answers))
-    const home = aliasesHome(records, { ...question, name }, snapshot)
-    if (home === null) {
+    const believable = (records: readonly ResourceRecord[]) =>
+      records.filter((record) => isBelievable(record.name))
+    const records = underName(name, believable(reply.answers))
+    const onward = wayOnward({ ...question, name }, { ...reply, answers: records }, isBelievable)
+    reusableFor = Math.min(reusableFor, reply.reusableFor)
+    if (onward === null) {
+      const { rcode, source, upstream, age, extendedError } = reply
+      const beside = {
+        authorities: believable(reply.authorities),
+        additionals: believable(reply.additionals),
+      }
       answers.push(...records)
-      return done({ rcode, authorities, additionals, upstream: forwarded.upstream })
+      return done({ rcode, ...beside, source, upstream, age, extendedError, reusableFor })
     }
-    answers.push(...home.aliases)
-    name = home.target
+    answers.push(...onward.aliases)
+    name = onward.target
   }
   const endless = failure(EXTENDED_ERROR.OTHER, `more than ${MAX_ALIASES} aliases follow one another`)
   return done({ ...endless, aa: false, answers: [] })
@@ -144,7 +158,7 @@ function fromZone(
     case 'referral': {
       // AA speaks of the first owner name: with an alias before the cut, that one is still ours.
       const { nameServers, glue } = answer
-      return { aa: aliases.length > 0, authorities: nameServers, additionals: glue }
+      return { aa: aliases.length > 0, authorities: nameServers, additionals: glue, reusableFor: 0 }
     }
   }
 }
@@ -160,24 +174,41 @@ function isShortName(name: Name, type: number): boolean {
 
 /** The same records, those of `name` in its case: the upstream may have been asked for another client. */
 function underName(name: Name, records: readonly ResourceRecord[]): ResourceRecord[] {
-  return records.map((record) => (record.name.key === name.key ? { ...record, name } : record))
+  return records.map((record) => (record.name.equals(name) ? { ...record, name } : record))
 }
 
-/** The CNAMEs of an upstream's answer that lead from the question to a name of ours, if they do. */
-function aliasesHome(
-  records: readonly ResourceRecord[],
-  question: Question,
-  snapshot: Snapshot,
+/**
+ * Where the aliases of a reply lead, if that has to be asked about anew: to a name that others know better,
+ * or to one of which the reply says nothing, as that of a server which answers only for its own zones.
+ */
+function wayOnward(
+  { name, type }: Question,
+  { rcode, answers, authorities }: Pick<Recursed, 'rcode' | 'answers' | 'authorities'>,
+  isBelievable: (owner: Name) => boolean,
 ): { aliases: ResourceRecord[]; target: Name } | null {
-  if (question.type === TYPE.CNAME) return null
-  const aliases: ResourceRecord[] = []
-  let { name } = question
-  while (aliases.length < MAX_ALIASES) {
-    const alias = records.find((record) => record.type === TYPE.CNAME && record.name.key === name.key)
-    if (alias === undefined) return null
-    aliases.push(alias)
-    name = targetOf(alias.data)
-    if (snapshot.find(name) !== null) return { aliases, target: name }
+  if (type === TYPE.CNAME) return null
+  let target = name
+  for (const [index, record] of answers.entries()) {
+    if (record.type !== TYPE.CNAME || !record.name.equals(target)) continue
+    target = targetOf(record.data)
+    if (!isBelievable(target)) return { aliases: answers.slice(0, index + 1), target }
   }
-  return null
+  const saysMore =
+    rcode !== RCODE.NOERROR ||
+    answers.some((record) => record.type === type) ||
+    authorities.some((record) => record.type === TYPE.SOA)
+  return saysMore || target === name ? null : { aliases: [...answers], target }
+}
+
+/** Without addresses of the home, and with a word about it if there were any. */
+function guarded(resolution: Resolution, rebinding: RebindingGuard): Resolution {
+  const answers = rebinding.filter(resolution.answers)
+  const additionals = rebinding.filter(resolution.additionals)
+  const filtered = { ...resolution, answers: answers.records, additionals: additionals.records }
+  return answers.removed ? { ...filtered, extendedError: KEPT_OUT, reusableFor: 0 } : filtered
+}
+
+const KEPT_OUT: ExtendedError = {
+  code: EXTENDED_ERROR.BLOCKED,
+  text: 'a name outside led to an address of the home (dns.rebinding); dns.rebinding.allow permits it',
 }

@@ -10,9 +10,12 @@ import {
   type Message,
   type Question,
 } from '../wire/message.ts'
-import { CLASS, EDNS_OPTION, isMetaType, OPCODE, RCODE, TYPE } from '../wire/registry.ts'
-import { UDP_PAYLOAD } from './forwarder.ts'
-import type { ExtendedError, Resolution, ResolveFlags } from './resolve.ts'
+import { CLASS, EDNS_OPTION, EXTENDED_ERROR, isMetaType, OPCODE, RCODE, TYPE } from '../wire/registry.ts'
+import { isMisused, padded, type Transport, transportOptions, wantsPadding } from './edns.ts'
+import type { ExtendedError } from './forwarder.ts'
+import type { Resolution, ResolveFlags } from './resolve.ts'
+import type { TsigKey } from './tsig.ts'
+import { UDP_PAYLOAD } from './upstream/group.ts'
 
 /** RFC 1035 section 4.2.1: what every client takes over UDP. */
 const MINIMUM_UDP_PAYLOAD = 512
@@ -28,14 +31,25 @@ export interface Client {
   transport: Transport
   /** In canonical text. */
   address: string
+  /** Whether it is one of the home's; whoever is not gets answers only with a signature. */
+  isLocal?: boolean
+  /** Missing where the query was not signed; a bad signature does not come this far. */
+  signature?: Signature
 }
 
-export type Transport = 'udp' | 'tcp' | 'tls' | 'https'
+/** The good signature of a query. */
+export interface Signature {
+  key: TsigKey
+  /** Tells one signed message from all others. */
+  mac: Buffer
+  /** What the signature of the response will add to it. */
+  octets: number
+}
 
 /** What becomes of a query. */
 export interface Response {
-  /** None where there is no response; several for the parts of a zone transfer. */
-  messages: readonly Buffer[]
+  /** None where there is no response; several for the parts of a zone transfer, each made when it is taken. */
+  messages: Iterable<Buffer>
   /** What was asked, where that could be read. */
   question: Question | null
   rcode: number
@@ -52,6 +66,19 @@ export type Answer = (query: Uint8Array, client: Client) => Promise<Response>
 /** Answers one question of class IN. */
 export type Resolve = (question: Question, flags: ResolveFlags) => Promise<Resolution>
 
+/** What becomes of one dynamic update. `octets` are those of the message without its signature. */
+export type Update = (
+  message: Message,
+  octets: Uint8Array,
+  client: Client,
+) => Promise<Pick<Resolution, 'rcode' | 'extendedError'>>
+
+/** Who finds the answers. Without `update`, there are no dynamic updates. */
+export interface Services {
+  resolve: Resolve
+  update?: Update | undefined
+}
+
 /** What gets no response: less than a header, and responses, which answered could make two servers talk for ever. */
 const NO_RESPONSE: Response = {
   messages: [],
@@ -67,24 +94,18 @@ const NO_RESPONSE: Response = {
  *
  * Never throws for anything a client can send.
  */
-export async function respond(bytes: Uint8Array, client: Client, resolve: Resolve): Promise<Response> {
+export async function respond(bytes: Uint8Array, client: Client, services: Services): Promise<Response> {
   // 1. The header alone decides whether to answer at all, and whether the rest has a known form.
   const header = decodeHeader(bytes)
   if (header === null || header.qr) return NO_RESPONSE
-  const reject = (
-    head: Parameters<typeof responseTo>[0],
-    part: Partial<Message> & { rcode: number },
-    limit?: number,
-  ) => ({
-    ...NO_RESPONSE,
-    messages: [encodeMessage(responseTo(head, part), limit)],
-    question: head.questions?.[0] ?? null,
-    rcode: part.rcode,
-  })
-  if (header.opcode !== OPCODE.QUERY) return reject(header, { rcode: RCODE.NOTIMP })
+  const update = header.opcode === OPCODE.UPDATE ? services.update : undefined
+  if (header.opcode !== OPCODE.QUERY && update === undefined) return reject(header, { rcode: RCODE.NOTIMP })
 
-  // 2. The whole message, if it has a size to be read at all.
-  if (bytes.length > MAX_QUERY) return reject(header, { rcode: RCODE.FORMERR })
+  // 2. The whole message, if it has a size to be read at all. An update may be large, once its sender is known.
+  const isWelcome = update !== undefined && client.signature !== undefined
+  if (bytes.length > MAX_QUERY && !isWelcome) {
+    return reject(header, { rcode: update === undefined ? RCODE.FORMERR : RCODE.REFUSED })
+  }
   let query: Message
   try {
     query = decodeMessage(bytes)
@@ -95,33 +116,82 @@ export async function respond(bytes: Uint8Array, client: Client, resolve: Resolv
   }
 
   // 3. EDNS before the question: with an unknown version, nothing else is known for sure.
-  const edns = query.edns === null ? null : ourEdns(query.edns.dnssecOk)
-  const limit = client.transport === 'udp' ? udpLimit(query.edns) : MAX_MESSAGE
-  const refuse = (rcode: number) => reject(query, { rcode, edns }, limit)
+  const options = transportOptions(query.edns, client.transport)
+  const edns = query.edns === null ? null : { ...ourEdns(query.edns.dnssecOk), options }
+  const largest = client.transport === 'udp' ? udpLimit(query.edns) : MAX_MESSAGE
+  const room: Room = {
+    octets: largest - (client.signature?.octets ?? 0),
+    isPadded: wantsPadding(query.edns, client.transport),
+  }
+  const refuse = (rcode: number) => reject(query, { rcode, edns }, room)
   if (query.edns !== null && query.edns.version > 0) return refuse(RCODE.BADVERS)
+  if (isMisused(query.edns, client.transport)) return refuse(RCODE.FORMERR)
+  if (update !== undefined) {
+    const { rcode, extendedError } = await update(query, bytes, client)
+    return reject(query, { rcode, ra: false, edns: explained(edns, extendedError) }, room)
+  }
 
-  // 4. Exactly one question (RFC 9619 section 4), and one that can be answered.
+  // 4. Only the home's own, and those it gave a key.
+  if (client.isLocal !== true && client.signature === undefined) {
+    return reject(query, { rcode: RCODE.REFUSED, ra: false, edns: explained(edns, PROHIBITED) }, room)
+  }
+
+  // 5. Exactly one question (RFC 9619 section 4), and one that can be answered.
   const [question] = query.questions
   if (question === undefined || query.questions.length > 1) return refuse(RCODE.FORMERR)
   if (question.type === TYPE.AXFR || question.type === TYPE.IXFR) return refuse(RCODE.REFUSED)
   if (isMetaType(question.type) && question.type !== TYPE.ANY) return refuse(RCODE.NOTIMP)
   if (question.class !== CLASS.IN) return refuse(RCODE.REFUSED)
 
-  // 5. The answer.
+  // 6. The answer.
   const { rd, cd } = query
-  const resolution = await resolve(question, { rd, cd, dnssecOk: edns?.dnssecOk ?? false })
+  const resolution = await services.resolve(question, { rd, cd, dnssecOk: edns?.dnssecOk ?? false })
   const { rcode, aa, answers, authorities, additionals, extendedError, source, upstream, reusableFor } =
     resolution
-  const options = extendedError === null ? [] : [extendedErrorOption(extendedError)]
   const response = responseTo(query, {
     rcode,
     aa,
     answers,
     authorities,
     additionals,
-    edns: edns === null ? null : { ...edns, options },
+    edns: explained(edns, extendedError),
   })
-  return { messages: [encodeMessage(response, limit)], question, rcode, source, upstream, reusableFor }
+  return { messages: [encode(response, room)], question, rcode, source, upstream, reusableFor }
+}
+
+/** Refuses a message whose header alone is looked at; nothing if it is none that gets a response. */
+export function rejectUnread(bytes: Uint8Array, rcode: number): Response {
+  const header = decodeHeader(bytes)
+  if (header === null || header.qr) return NO_RESPONSE
+  const head = bytes.length > MAX_QUERY ? null : readableHead(bytes)
+  return reject(head ?? header, { rcode })
+}
+
+function reject(
+  head: Parameters<typeof responseTo>[0],
+  part: Partial<Message> & { rcode: number },
+  room?: Room,
+): Response {
+  return {
+    ...NO_RESPONSE,
+    messages: [encode(responseTo(head, part), room)],
+    question: head.questions?.[0] ?? null,
+    rcode: part.rcode,
+  }
+}
+
+/** What a response may measure, and whether its length is to be hidden. */
+interface Room {
+  octets: number
+  isPadded: boolean
+}
+
+/** Without text: whoever is outside may have forged the address, and should not have more sent to it than need be. */
+const PROHIBITED: ExtendedError = { code: EXTENDED_ERROR.PROHIBITED, text: '' }
+
+function encode(message: Message, room: Room = { octets: MAX_MESSAGE, isPadded: false }): Buffer {
+  const octets = encodeMessage(message, room.octets)
+  return room.isPadded && message.edns !== null ? padded(octets, message.edns, room.octets) : octets
 }
 
 /**
@@ -164,6 +234,13 @@ function readableHead(bytes: Uint8Array) {
 /** An OPT is answered with an OPT, its DO bit copied (RFC 6891 section 7, RFC 3225 section 3). */
 function ourEdns(dnssecOk: boolean): Edns {
   return { udpSize: UDP_PAYLOAD, version: 0, dnssecOk, options: [] }
+}
+
+/** The same with the reason in it, if there is one and the client speaks EDNS. */
+function explained(edns: Edns | null, reason: ExtendedError | null): Edns | null {
+  return edns === null || reason === null
+    ? edns
+    : { ...edns, options: [...edns.options, extendedErrorOption(reason)] }
 }
 
 /** What the client can take, but never so much that it would travel in fragments. */

@@ -1,6 +1,6 @@
 import type { Denial } from './zone.ts'
 
-/** A domain that is answered here whatever the configuration says, so that no query for it leaves the home. */
+/** A domain that is answered here unless it has upstreams of its own, so that no query for it leaves the home. */
 export interface SpecialDomain {
   apex: string
   denial: Denial
@@ -8,6 +8,14 @@ export interface SpecialDomain {
   records?: string
 }
 
+/**
+ * Names that mean nothing to the internet's servers: those of IANA's "Special-Use Domain Names" that a
+ * resolver is to keep to itself, and `internal`.
+ *
+ * Left to the upstreams on purpose: `example` and its like, which resolve as usual (RFC 6761 section 6.5);
+ * `ipv4only.arpa`, by which clients learn of a NAT64 that only an upstream may know (RFC 8880); and `lan`,
+ * `home`, `corp`, which nobody reserved and which the router upstream may well answer.
+ */
 const RESERVED: readonly SpecialDomain[] = [
   // RFC 6761 section 6.3: addresses are those of the loopback interface, of names below as well.
   {
@@ -20,12 +28,22 @@ const RESERVED: readonly SpecialDomain[] = [
   { apex: 'invalid', denial: 'nonexistent' },
   // RFC 7686 section 2.
   { apex: 'onion', denial: 'nonexistent' },
+  // RFC 9476: names of systems that are not the DNS.
+  { apex: 'alt', denial: 'nonexistent' },
   // RFC 6762 section 22.1. An SOA here would tell Apple's systems that .local is no longer multicast.
   { apex: 'local', denial: 'nonexistent' },
   // RFC 9462 section 4: a resolver without a designated one says so with NODATA.
   { apex: 'resolver.arpa', denial: 'without-data' },
   // RFC 8375 section 4. If it is the household's zone too, that takes its place.
   { apex: 'home.arpa', denial: 'ordinary' },
+  // RFC 9665: services registered by devices of one's own network.
+  { apex: 'service.arpa', denial: 'ordinary' },
+  // Reserved by ICANN for private networks. It exists, since a household's zone may lie below it.
+  { apex: 'internal', denial: 'ordinary' },
+  // RFC 9031, RFC 9140: realms in protocols that only look like domain names; eap.arpa follows the latter.
+  { apex: '6tisch.arpa', denial: 'nonexistent' },
+  { apex: 'eap-noob.arpa', denial: 'nonexistent' },
+  { apex: 'eap.arpa', denial: 'nonexistent' },
   // Mozilla's canary: NXDOMAIN keeps Firefox from asking a resolver outside by default.
   { apex: 'use-application-dns.net', denial: 'nonexistent' },
 ]

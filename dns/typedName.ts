@@ -3,15 +3,19 @@ import { Name } from '../wire/name.ts'
 /**
  * An owner in the household as a person types it: `@` for the apex, `nas` or `*.apps` relative to the
  * domain, `nas.home.arpa` in full. People leave the final dot out, so a name that already ends in the
- * domain, or belongs to an address, is taken as whole. In lower case.
+ * domain or in an override, or belongs to an address, is taken as whole. In lower case.
  *
  * @throws {WireError} `NAME_INVALID`
  */
-export function ownerAsTyped(text: string, domain: Name): Name {
+export function ownerAsTyped(
+  text: string,
+  { domain, overrides }: { domain: Name; overrides: readonly Name[] },
+): Name {
   if (text === '@') return domain
   const whole = Name.parse(text)
   const isReverse = /\.(in-addr|ip6)\.arpa$/i.test(text)
-  const isWhole = text.endsWith('.') || isReverse || whole.isAtOrBelow(domain)
+  const isOurs = [domain, ...overrides].some((apex) => whole.isAtOrBelow(apex))
+  const isWhole = text.endsWith('.') || isReverse || isOurs
   return (isWhole ? whole : Name.parse(text, domain)).toLowerCase()
 }
 

@@ -12,20 +12,51 @@ export type ZoneAnswer =
 
 /**
  * How a zone denies: `ordinary` by the rules of RFC 1034; `nonexistent` says NXDOMAIN even of its apex;
- * `without-data` says NODATA of every name, so that a client learns only that there is nothing.
+ * `without-data` says NODATA of every name, so that a client learns only that there is nothing;
+ * `name-by-name` speaks only of names that have records here, each as if it were a zone of its own.
  */
-export type Denial = 'ordinary' | 'nonexistent' | 'without-data'
+export type Denial = 'ordinary' | 'nonexistent' | 'without-data' | 'name-by-name'
 
-/** Where a zone's names come from: reserved by a standard, or the household's own. */
-export type ZoneSource = 'special' | 'zone'
+/** Where a zone's names come from: reserved by a standard, the household's own, or taken over from a public domain. */
+export type ZoneSource = 'special' | 'zone' | 'override'
 
-/** Records of one owner and type, whose TTLs are equal (RFC 2181 section 5.2). */
-interface Rrset {
-  ttl: number
-  data: Uint8Array[]
+/** How a zone's records changed from one serial to the next, its SOA left out: what IXFR sends (RFC 1995). */
+export interface ZoneDelta {
+  apex: Name
+  fromSerial: number
+  toSerial: number
+  removed: ResourceRecord[]
+  added: ResourceRecord[]
 }
 
-type Node = Map<number, Rrset>
+export interface ZoneOptions {
+  denial: Denial
+  source: ZoneSource
+  /** RDATA of the SOA, whose serial is set here. */
+  soa: Uint8Array
+  /** Of the SOA, seconds. */
+  ttl: number
+}
+
+/** A datum under one TTL, and how many times it was added. */
+interface Part {
+  data: Uint8Array
+  ttl: number
+  count: number
+}
+
+/** Records of one owner and type, in the order of their octets, whose TTLs are told as equal (RFC 2181 section 5.2). */
+interface Rrset {
+  type: number
+  ttl: number
+  parts: Part[]
+}
+
+/** A name that exists: it has records, or names below it have (RFC 4592 section 2.2.2). */
+interface Node {
+  rrsets: Rrset[]
+  children: number
+}
 
 /** Long enough that whoever asks for ANY does not ask again soon (RFC 8482 section 4.2). */
 const ANY_TTL = 3600
@@ -33,28 +64,114 @@ const ANY_TTL = 3600
 /** HINFO "RFC8482" "". */
 const ANY_DATA = Buffer.from('\x07RFC8482\x00', 'latin1')
 
-/** A zone as it was at one moment: it never changes, a new one takes its place. */
+/** The serial lies before four timers of four octets each. */
+const SERIAL_FROM_END = 20
+
+/**
+ * The records of a zone, and how it answers from them.
+ *
+ * It changes in place, record by record, and `commit` ends the change. Lookups are synchronous, so that
+ * none of them sees half of it. What is added twice stays until it is removed twice, since two devices may
+ * make the same record. A CNAME beside other data is kept but not told, because an alias can have nothing
+ * else (RFC 1034 section 3.6.2), and comes forth when the other data is gone.
+ */
 export class Zone {
   readonly apex: Name
   readonly source: ZoneSource
   readonly #denial: Denial
-  /** Every name that exists, empty non-terminals included (RFC 4592 section 2.2.2), by key. */
   readonly #nodes = new Map<string, Node>()
   /** Keys of the names below the apex that are delegated away. */
   readonly #cuts = new Set<string>()
-  readonly #negativeSoa: ResourceRecord
+  /** What the names told before the change under way; null until the first one has ended. */
+  #before: Map<string, Rrset[]> | null = null
+  /** Keys of names that had a CNAME beside other data at some time of the change under way. */
+  readonly #crowded = new Set<string>()
+  #serial = 0
+  #soa: ResourceRecord
 
-  /** `records` lie at or below the apex, and one of them is its SOA. */
-  constructor(
-    apex: Name,
-    records: readonly ResourceRecord[],
-    options: { denial: Denial; source: ZoneSource },
-  ) {
+  constructor(apex: Name, { denial, source, soa, ttl }: ZoneOptions) {
     this.apex = apex
-    this.#denial = options.denial
-    this.source = options.source
-    for (const record of records) this.#add(record)
-    this.#negativeSoa = this.#makeNegativeSoa()
+    this.source = source
+    this.#denial = denial
+    this.#soa = { name: apex, type: TYPE.SOA, class: CLASS.IN, ttl, data: soa }
+    this.#nodes.set(apex.key, { rrsets: [], children: 0 })
+  }
+
+  get serial(): number {
+    return this.#serial
+  }
+
+  /** The SOA as it is at a serial, of which the lower 32 bits are told (RFC 1982). */
+  soaAt(serial: number): ResourceRecord {
+    const data = Buffer.from(this.#soa.data)
+    data.writeUInt32BE(serial % 2 ** 32, data.length - SERIAL_FROM_END)
+    return { ...this.#soa, data }
+  }
+
+  /** Adds a record that lies at or below the apex. */
+  add(name: Name, type: number, ttl: number, data: Uint8Array): void {
+    const { key } = name
+    this.#remember(key)
+    const node = this.#nodeAt(key)
+    let rrset = node.rrsets.find((each) => each.type === type)
+    if (rrset === undefined) {
+      rrset = { type, ttl, parts: [] }
+      node.rrsets.push(rrset)
+      if (type === TYPE.NS && key !== this.apex.key) this.#cuts.add(key)
+    }
+    const { at, found } = position(rrset.parts, data, ttl)
+    if (found) rrset.parts[at]!.count += 1
+    else rrset.parts.splice(at, 0, { data, ttl, count: 1 })
+    if (ttl < rrset.ttl) rrset.ttl = ttl
+    if (isCrowded(node)) this.#crowded.add(key)
+  }
+
+  /** Takes back what was added with the same words. */
+  remove({ key }: Name, type: number, ttl: number, data: Uint8Array): void {
+    const node = this.#nodes.get(key)
+    const rrset = node?.rrsets.find((each) => each.type === type)
+    if (node === undefined || rrset === undefined) return
+    const { at, found } = position(rrset.parts, data, ttl)
+    if (!found) return
+    this.#remember(key)
+    const part = rrset.parts[at]!
+    part.count -= 1
+    if (part.count > 0) return
+    rrset.parts.splice(at, 1)
+    if (rrset.parts.length > 0) {
+      rrset.ttl = Math.min(...rrset.parts.map((other) => other.ttl))
+      return
+    }
+    node.rrsets.splice(node.rrsets.indexOf(rrset), 1)
+    if (type === TYPE.NS) this.#cuts.delete(key)
+    this.#prune(key, node)
+  }
+
+  /**
+   * Ends a change: from here on the zone has `serial`, if anything can be seen to be different.
+   *
+   * @returns the difference, null if there is none or nothing was there before; and the aliases that are not
+   *   told because their names have other data.
+   */
+  commit(serial: number): { delta: ZoneDelta | null; hiddenAliases: Name[] } {
+    const hiddenAliases = [...this.#crowded]
+      .filter((key) => isCrowded(this.#nodes.get(key)))
+      .map((key) => Name.fromWire(key))
+    this.#crowded.clear()
+    const delta = this.#before === null ? null : this.#difference(this.#before, serial)
+    if (this.#before === null || delta !== null) {
+      this.#serial = serial
+      this.#soa = this.soaAt(serial)
+    }
+    this.#before = new Map()
+    return { delta, hiddenAliases }
+  }
+
+  /** Whether it is this zone that speaks of a name at or below its apex. */
+  speaksOf(name: Name): boolean {
+    if (this.#denial !== 'name-by-name') return true
+    const node = this.#nodes.get(name.key) ?? this.#wildcardFor(name.key)
+    return node !== undefined && node.rrsets.length > 0
   }
 
   /**
@@ -66,49 +183,83 @@ export class Zone {
    * @see RFC 1034 section 4.3.2, step 3; RFC 4592 section 3.3.1 for the closest encloser.
    */
   lookup(name: Name, type: number): ZoneAnswer {
-    if (this.#denial === 'nonexistent') return { kind: 'nxdomain', soa: this.#negativeSoa }
+    const isByName = this.#denial === 'name-by-name'
+    const soa = isByName ? { ...this.#soa, name } : this.#soa
+    if (this.#denial === 'nonexistent') return { kind: 'nxdomain', soa }
 
     const cut = this.#cutAbove(name)
     if (cut !== null && !(type === TYPE.DS && cut === name.key)) return this.#referral(cut)
+    if (type === TYPE.SOA && name.key === this.apex.key && !isByName) {
+      return { kind: 'answer', records: [{ ...soa, name }] }
+    }
 
     const node = this.#nodes.get(name.key) ?? this.#wildcardFor(name.key)
-    if (node === undefined) {
-      return { kind: this.#denial === 'without-data' ? 'nodata' : 'nxdomain', soa: this.#negativeSoa }
-    }
-    const alias = node.get(TYPE.CNAME)
+    if (node === undefined) return { kind: this.#denial === 'without-data' ? 'nodata' : 'nxdomain', soa }
+    const alias = rrsetOf(node, TYPE.CNAME)
     if (alias !== undefined && type !== TYPE.CNAME && type !== TYPE.ANY) {
-      const records = recordsOf(name, TYPE.CNAME, alias)
-      return { kind: 'alias', records, target: targetOf(alias.data[0]!) }
+      const records = recordsOf(name, alias)
+      return { kind: 'alias', records, target: targetOf(alias.parts[0]!.data) }
     }
-    if (type === TYPE.ANY && node.size > 0) {
-      const records = alias === undefined ? [minimalAny(name)] : recordsOf(name, TYPE.CNAME, alias)
+    if (type === TYPE.ANY && node.rrsets.length > 0) {
+      const records = alias === undefined ? [minimalAny(name)] : recordsOf(name, alias)
       return { kind: 'answer', records }
     }
-    const rrset = node.get(type)
-    if (rrset === undefined) return { kind: 'nodata', soa: this.#negativeSoa }
-    return { kind: 'answer', records: recordsOf(name, type, rrset) }
+    const rrset = rrsetOf(node, type)
+    if (rrset === undefined) return { kind: 'nodata', soa }
+    return { kind: 'answer', records: recordsOf(name, rrset) }
   }
 
-  #add(record: ResourceRecord): void {
-    const node = this.#nodeAt(record.name.key)
-    const rrset = node.get(record.type)
-    if (rrset === undefined) {
-      node.set(record.type, { ttl: record.ttl, data: [record.data] })
-    } else {
-      rrset.ttl = Math.min(rrset.ttl, record.ttl)
-      if (!rrset.data.some((data) => Buffer.compare(data, record.data) === 0)) rrset.data.push(record.data)
+  /** What a name has and tells: no alias is followed, no wildcard stands in, and what is delegated is told too. */
+  at(name: Name): ResourceRecord[] {
+    const records = recordsAt(name.key, told(this.#nodes.get(name.key)))
+    return name.key === this.apex.key ? [this.#soa, ...records] : records
+  }
+
+  /** Every record, in the order of a transfer: the SOA first, which a transfer ends with once more (RFC 5936 section 2.2). */
+  *records(): Generator<ResourceRecord> {
+    yield this.#soa
+    for (const [key, node] of this.#nodes) yield* recordsAt(key, told(node))
+  }
+
+  /** Keeps what a name tells before the change under way touches it. */
+  #remember(key: string): void {
+    if (this.#before === null || this.#before.has(key)) return
+    this.#before.set(
+      key,
+      told(this.#nodes.get(key)).map((rrset) => ({ ...rrset, parts: [...rrset.parts] })),
+    )
+  }
+
+  #difference(before: ReadonlyMap<string, Rrset[]>, serial: number): ZoneDelta | null {
+    const removed: ResourceRecord[] = []
+    const added: ResourceRecord[] = []
+    for (const [key, were] of before) {
+      const are = told(this.#nodes.get(key))
+      removed.push(...recordsAt(key, without(were, are)))
+      added.push(...recordsAt(key, without(are, were)))
     }
-    if (record.type === TYPE.NS && record.name.key !== this.apex.key) this.#cuts.add(record.name.key)
+    if (removed.length + added.length === 0) return null
+    return { apex: this.apex, fromSerial: this.#serial, toSerial: serial, removed, added }
   }
 
   /** The node of a name; it and the names between it and the apex exist from now on. */
   #nodeAt(key: string): Node {
     const existing = this.#nodes.get(key)
     if (existing !== undefined) return existing
-    const node: Node = new Map()
+    const node: Node = { rrsets: [], children: 0 }
     this.#nodes.set(key, node)
-    if (key !== this.apex.key) this.#nodeAt(parentKey(key))
+    this.#nodeAt(parentKey(key)).children += 1
     return node
+  }
+
+  /** Forgets a name that has nothing any more, and those above it that existed for its sake. */
+  #prune(key: string, node: Node): void {
+    if (node.rrsets.length > 0 || node.children > 0 || key === this.apex.key) return
+    this.#nodes.delete(key)
+    const above = parentKey(key)
+    const parent = this.#nodes.get(above)!
+    parent.children -= 1
+    this.#prune(above, parent)
   }
 
   /** The topmost delegation at or above the name. */
@@ -122,13 +273,13 @@ export class Zone {
   }
 
   #referral(cut: string): ZoneAnswer {
-    const nameServers = recordsOf(Name.fromWire(cut), TYPE.NS, this.#nodes.get(cut)!.get(TYPE.NS)!)
+    const nameServers = recordsOf(Name.fromWire(cut), rrsetOf(this.#nodes.get(cut)!, TYPE.NS)!)
     const glue = nameServers.flatMap(({ data }) => {
       const host = targetOf(data)
       const node = this.#nodes.get(host.key)
       return [TYPE.A, TYPE.AAAA].flatMap((type) => {
-        const rrset = node?.get(type)
-        return rrset === undefined ? [] : recordsOf(host, type, rrset)
+        const rrset = node && rrsetOf(node, type)
+        return rrset === undefined ? [] : recordsOf(host, rrset)
       })
     })
     return { kind: 'referral', nameServers, glue }
@@ -139,15 +290,6 @@ export class Zone {
     while (!this.#nodes.has(encloser)) encloser = parentKey(encloser)
     return this.#nodes.get(`\x01*${encloser}`)
   }
-
-  /** The SOA of negative answers, whose TTL says how long they may be kept (RFC 2308 section 3). */
-  #makeNegativeSoa(): ResourceRecord {
-    const rrset = this.#nodes.get(this.apex.key)?.get(TYPE.SOA)
-    if (rrset === undefined) throw new TypeError(`the zone ${this.apex} has no SOA`)
-    const [soa] = recordsOf(this.apex, TYPE.SOA, rrset)
-    const minimum = Buffer.from(soa!.data).readUInt32BE(soa!.data.length - 4)
-    return { ...soa!, ttl: Math.min(soa!.ttl, minimum) }
-  }
 }
 
 /** The one record that stands for all others where ANY is asked. */
@@ -155,6 +297,63 @@ export function minimalAny(name: Name): ResourceRecord {
   return { name, type: TYPE.HINFO, class: CLASS.IN, ttl: ANY_TTL, data: ANY_DATA }
 }
 
-function recordsOf(name: Name, type: number, { ttl, data }: Rrset): ResourceRecord[] {
-  return data.map((octets) => ({ name, type, class: CLASS.IN, ttl, data: octets }))
+function recordsOf(name: Name, { type, ttl, parts }: Rrset): ResourceRecord[] {
+  return parts.filter(isFirstOfItsData).map(({ data }) => ({ name, type, class: CLASS.IN, ttl, data }))
+}
+
+/** The same datum may have been added with several TTLs. */
+function isFirstOfItsData({ data }: Part, index: number, parts: readonly Part[]): boolean {
+  return index === 0 || Buffer.compare(parts[index - 1]!.data, data) !== 0
+}
+
+function recordsAt(key: string, rrsets: readonly Rrset[]): ResourceRecord[] {
+  if (rrsets.length === 0) return []
+  const name = Name.fromWire(key)
+  return rrsets.flatMap((rrset) => recordsOf(name, rrset))
+}
+
+/** The RRsets of a name that are told. */
+function told(node: Node | undefined): Rrset[] {
+  if (node === undefined) return []
+  return isCrowded(node) ? node.rrsets.filter(({ type }) => type !== TYPE.CNAME) : node.rrsets
+}
+
+function rrsetOf({ rrsets }: Node, type: number): Rrset | undefined {
+  if (type === TYPE.CNAME && rrsets.length > 1) return undefined
+  return rrsets.find((rrset) => rrset.type === type)
+}
+
+/** Whether a name has a CNAME and other data. */
+function isCrowded(node: Node | undefined): boolean {
+  return node !== undefined && node.rrsets.length > 1 && node.rrsets.some(({ type }) => type === TYPE.CNAME)
+}
+
+/** What of some RRsets is not in the others; all of an RRset whose TTL is another. */
+function without(rrsets: readonly Rrset[], others: readonly Rrset[]): Rrset[] {
+  return rrsets.flatMap((rrset) => {
+    const other = others.find(({ type }) => type === rrset.type)
+    if (other === undefined || other.ttl !== rrset.ttl) return [rrset]
+    const parts = rrset.parts.filter(({ data }) => !holds(other.parts, data))
+    return parts.length === 0 ? [] : [{ ...rrset, parts }]
+  })
+}
+
+function holds(parts: readonly Part[], data: Uint8Array): boolean {
+  const part = parts[position(parts, data, 0).at]
+  return part !== undefined && Buffer.compare(part.data, data) === 0
+}
+
+/** Where a datum with a TTL is in the order of octets and then TTLs, or would be. */
+function position(parts: readonly Part[], data: Uint8Array, ttl: number): { at: number; found: boolean } {
+  let low = 0
+  let high = parts.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    const part = parts[middle]!
+    const order = Buffer.compare(part.data, data) || part.ttl - ttl
+    if (order === 0) return { at: middle, found: true }
+    if (order < 0) low = middle + 1
+    else high = middle
+  }
+  return { at: low, found: false }
 }

@@ -4,7 +4,7 @@ import { addressOctets, canonicalAddress, isHomeAddress, isLoopback } from '../b
 import { revokeCertificatesOf } from '../ca/revocation.ts'
 import { lastExpiryOfName } from '../store/certificates.ts'
 import { expireCredentials, insertCredential } from '../store/credentials.ts'
-import type { Store, Tx } from '../store/database.ts'
+import type { Db, Store, Tx } from '../store/database.ts'
 import {
   closeDevice,
   type Device,
@@ -12,7 +12,8 @@ import {
   findDeviceByName,
   insertDevice,
 } from '../store/devices.ts'
-import { isAlias } from '../store/records.ts'
+import { findDelegation, isAlias } from '../store/records.ts'
+import { deleteServicesOf } from '../store/services.ts'
 import { type EnrollmentCredential, hashToken, makeCredential } from './credential.ts'
 import { deviceName } from './names.ts'
 
@@ -21,6 +22,7 @@ export type DeviceErrorCode =
   | 'DEVICE_IS_GATEWAY'
   | 'NAME_TAKEN'
   | 'NAME_QUARANTINED'
+  | 'NAME_DELEGATED'
   | 'ADDRESS_INVALID'
   | 'ADDRESS_TAKEN'
   | 'TOO_MANY_ADDRESSES'
@@ -72,6 +74,7 @@ export class Devices {
     const profile = this.#profile(wanted.profile)
     return store.transaction(async (tx) => {
       await refuseTaken(tx, name)
+      await refuseDelegated(tx, name, domain)
       await refuseTakenAddresses(tx, addresses)
       const deviceId = await insertDevice(tx, { kind: 'device', profile, names: [name], addresses })
       await tx.change('device.added', name)
@@ -96,7 +99,7 @@ export class Devices {
   }
 
   /**
-   * Removes a device: its certificates are revoked, its name leaves the DNS, its credentials end.
+   * Removes a device: its certificates are revoked, its name and services leave the DNS, its credentials end.
    *
    * The name is not given to another device until its last certificate has expired, since browsers that
    * ask nobody would go on taking the old device for the new one.
@@ -109,6 +112,7 @@ export class Devices {
         revoked.push(...(await revokeCertificatesOf(tx, name, 'cessationOfOperation', actor)))
       }
       await expireCredentials(tx, device.id)
+      await deleteServicesOf(tx, device.id)
       await closeDevice(tx, device.id)
       const name = device.names[0]!
       await tx.change('device.removed', name)
@@ -124,8 +128,8 @@ export class Devices {
   }
 
   /** @throws {DeviceError} `DEVICE_UNKNOWN`. */
-  async find(typedName: string): Promise<Device> {
-    const device = await findDeviceByName(this.#options.store.db, this.fullName(typedName))
+  async find(typedName: string, db: Db = this.#options.store.db): Promise<Device> {
+    const device = await findDeviceByName(db, this.fullName(typedName))
     if (device === null) throw this.#unknown(typedName)
     return device
   }
@@ -207,6 +211,18 @@ async function refuseTaken(tx: Tx, name: string): Promise<void> {
       `${name} belonged to a removed device whose last certificate ends at ${rfc3339(until)}. Until then the old device could pass for the new one; choose another name, or wait`,
     )
   }
+}
+
+/** Below an NS record another server answers, which knows nothing of the device. */
+async function refuseDelegated(tx: Tx, name: string, domain: string): Promise<void> {
+  const labels = name.slice(0, -domain.length - 1).split('.')
+  const owners = labels.map((_, index) => [...labels.slice(index), domain].join('.'))
+  const delegated = await findDelegation(tx.db, owners)
+  if (delegated === null) return
+  throw new DeviceError(
+    'NAME_DELEGATED',
+    `${delegated} is delegated to another name server, so that nobody would find ${name}. Choose a name that does not end in it, or remove the delegation: hearth dns remove ${delegated} NS`,
+  )
 }
 
 /** Certificates name addresses too: two devices with one could pass for each other. Loopback is this machine's. */

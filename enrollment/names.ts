@@ -7,10 +7,22 @@ export type NameErrorCode = 'NAME_INVALID' | 'NAME_RESERVED' | 'NAME_MISLEADING'
 export class NameError extends HearthError<NameErrorCode> {}
 
 /**
- * Names that software asks for by itself, or that mean something else everywhere: a device with one of
- * them would be handed requests that were not meant for it. `pick` is the gateway's own picker page.
+ * Names that software asks for by itself: whatever has one of them is handed requests that were not meant
+ * for it. `pick` is the gateway's own picker page.
  */
+const ASKED_BY_PROGRAMS: readonly string[] = [
+  'wpad',
+  'isatap',
+  'autodiscover',
+  'autoconfig',
+  'use-application-dns',
+  'resolver',
+  'pick',
+]
+
+/** Names that no device may have: those, and what means something else everywhere. */
 const RESERVED: readonly string[] = [
+  ...ASKED_BY_PROGRAMS,
   'localhost',
   'local',
   'invalid',
@@ -19,13 +31,6 @@ const RESERVED: readonly string[] = [
   'example',
   'alt',
   'arpa',
-  'wpad',
-  'isatap',
-  'autodiscover',
-  'autoconfig',
-  'use-application-dns',
-  'resolver',
-  'pick',
 ]
 
 /** Endings that make a home name look like a public one: `bank.com.home.arpa`. */
@@ -94,6 +99,20 @@ export function deviceName(typed: string, domain: string, gatewayName: string): 
   refuseReserved(full, labels, gatewayName)
   refuseMisleading(full, labels)
   return full
+}
+
+/** The first label of a device's name as people write it: `küche` of `xn--kche-0ra.home.arpa`. */
+export function displayName(name: string): string {
+  const label = name.split('.', 1)[0]!
+  return domainToUnicode(label) || label
+}
+
+/** Whether a name of the domain is one that software asks for by itself, or is below one. */
+export function isAskedByPrograms(name: string, domain: string): boolean {
+  return name
+    .slice(0, -domain.length)
+    .split('.')
+    .some((label) => ASKED_BY_PROGRAMS.includes(label))
 }
 
 function relativeTo(name: string, domain: string): string {

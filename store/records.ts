@@ -1,15 +1,90 @@
+import { sql } from 'kysely'
 import type { Db, Tx } from './database.ts'
 import { newId } from './id.ts'
 import type { DnsRecordRow } from './schema.ts'
 
 /** A record as people write it: owner absolute without the final dot, data in master-file form. */
-export type HandRecord = Pick<DnsRecordRow, 'owner' | 'type' | 'ttl' | 'data'>
+export type ZoneRecord = Pick<DnsRecordRow, 'owner' | 'type' | 'ttl' | 'data'>
 
-export async function listRecords(db: Db): Promise<HandRecord[]> {
+/** A record, and who put it there. */
+export type SourcedRecord = Pick<DnsRecordRow, 'owner' | 'type' | 'ttl' | 'data' | 'source'>
+
+export type RecordSource = DnsRecordRow['source']
+
+export async function listRecords(db: Db): Promise<ZoneRecord[]> {
   return db
     .selectFrom('dns_records')
     .select(['owner', 'type', 'ttl', 'data'])
     .orderBy('owner')
+    .orderBy('type')
+    .orderBy('data')
+    .execute()
+}
+
+/** What a new record has to fit in with. */
+export interface Surroundings {
+  /** Names of devices. */
+  deviceNames: string[]
+  records: SourcedRecord[]
+  /** How many records there are in all. */
+  total: number
+}
+
+/** The surroundings of a record with this owner: the devices at or below it, and its records. Of all if none is named. */
+export async function readSurroundings(db: Db, owner?: string): Promise<Surroundings> {
+  const below = `.${owner}`
+  const names = await db
+    .selectFrom('device_names')
+    .select('name')
+    .where('until', 'is', null)
+    .$if(owner !== undefined, (query) =>
+      query.where((columns) =>
+        columns.or([
+          columns('name', '=', owner ?? ''),
+          columns(sql`substr(name, length(name) - ${below.length - 1})`, '=', below),
+        ]),
+      ),
+    )
+    .execute()
+  const records = await db
+    .selectFrom('dns_records')
+    .select(['owner', 'type', 'ttl', 'data', 'source'])
+    .$if(owner !== undefined, (query) => query.where('owner', '=', owner ?? ''))
+    .orderBy('owner')
+    .orderBy('type')
+    .orderBy('data')
+    .execute()
+  const { total } = await db
+    .selectFrom('dns_records')
+    .select((columns) => columns.fn.countAll<number>().as('total'))
+    .executeTakeFirstOrThrow()
+  return { deviceNames: names.map(({ name }) => name), records, total }
+}
+
+/** The records of some owners with their sources, and how many records there are in all. */
+export async function readRecordsOf(
+  db: Db,
+  owners: readonly string[],
+): Promise<Pick<Surroundings, 'records' | 'total'>> {
+  const records = await db
+    .selectFrom('dns_records')
+    .select(['owner', 'type', 'ttl', 'data', 'source'])
+    .where('owner', 'in', owners)
+    .execute()
+  const { total } = await db
+    .selectFrom('dns_records')
+    .select((columns) => columns.fn.countAll<number>().as('total'))
+    .executeTakeFirstOrThrow()
+  return { records, total }
+}
+
+/** The records of some owners. */
+export async function listRecordsOf(db: Db, owners: readonly string[]): Promise<ZoneRecord[]> {
+  if (owners.length === 0) return []
+  return db
+    .selectFrom('dns_records')
+    .select(['owner', 'type', 'ttl', 'data'])
+    .where('owner', 'in', owners)
     .orderBy('type')
     .orderBy('data')
     .execute()
@@ -26,13 +101,35 @@ export async function isAlias(db: Db, owner: string): Promise<boolean> {
   return row !== undefined
 }
 
-/** Adds records; one that is there already takes the new TTL, and so does the rest of its RRset. */
-export async function putRecords(tx: Tx, records: readonly HandRecord[]): Promise<void> {
-  for (const record of records) {
+/** The first of some owners that is delegated to another name server, or null. */
+export async function findDelegation(db: Db, owners: readonly string[]): Promise<string | null> {
+  const row = await db
+    .selectFrom('dns_records')
+    .select('owner')
+    .where('owner', 'in', owners)
+    .where('type', '=', 'NS')
+    .executeTakeFirst()
+  return row?.owner ?? null
+}
+
+/**
+ * Adds records; one that is there already takes the new TTL, and so does the rest of its RRset.
+ *
+ * One that a person adds is from then on by hand, so that it outlives the lease or update it came from;
+ * the other way round it stays by hand.
+ */
+export async function putRecords(
+  tx: Tx,
+  records: readonly ZoneRecord[],
+  source: RecordSource = 'hand',
+): Promise<void> {
+  for (const { owner, type, ttl, data } of records) {
+    const record = { owner, type, ttl, data }
+    const taken = source === 'hand' ? { ttl, source } : { ttl }
     await tx.db
       .insertInto('dns_records')
-      .values({ ...record, id: newId(tx.now), created_at: tx.now })
-      .onConflict((conflict) => conflict.columns(['owner', 'type', 'data']).doUpdateSet({ ttl: record.ttl }))
+      .values({ ...record, source, id: newId(tx.now), created_at: tx.now })
+      .onConflict((conflict) => conflict.columns(['owner', 'type', 'data']).doUpdateSet(taken))
       .execute()
     await tx.db
       .updateTable('dns_records')

@@ -50,7 +50,7 @@ export interface Edns {
   options: EdnsOption[]
 }
 
-interface EdnsOption {
+export interface EdnsOption {
   code: number
   data: Uint8Array
 }
@@ -97,10 +97,10 @@ export function decodeMessage(bytes: Uint8Array): Message {
   const additionals = readRecords(reader, counts.additionals)
   if (reader.left > 0) throw malformed(`${reader.left} octets are left over`)
 
-  if ([...answers, ...authorities].some(({ type }) => type === TYPE.OPT)) {
+  if (answers.some(isOpt) || authorities.some(isOpt)) {
     throw malformed('an OPT stands outside the additional section')
   }
-  const opts = additionals.filter(({ type }) => type === TYPE.OPT)
+  const opts = additionals.filter(isOpt)
   const [opt] = opts
   if (opt === undefined) {
     return { ...header, questions, answers, authorities, additionals, edns: null }
@@ -134,43 +134,40 @@ export function decodeMessage(bytes: Uint8Array): Message {
  * @see RFC 2181 section 9 for TC; RFC 9471 section 3.1 for glue; RFC 6891 section 7 for the OPT.
  */
 export function encodeMessage(message: Message, limit = MAX_MESSAGE): Buffer {
-  const writer = new Writer(limit - optLength(message.edns))
+  const { edns, questions } = message
+  const room = limit - optLength(edns)
+  const writer = new Writer()
   for (let word = 0; word < 6; word += 1) writer.u16(0)
-  for (const question of message.questions) {
+  for (const question of questions) {
     writer.name(question.name, true)
     writer.u16(question.type)
     writer.u16(question.class)
   }
-
-  let full = false
-  let tc = message.tc
-  const isAnswered = message.answers.length > 0
-  const isCourtesy = isAnswered && message.authorities.every(({ type }) => type === TYPE.NS)
-  const writeSection = (records: readonly ResourceRecord[], required: boolean): number => {
-    let written = 0
-    for (const rrset of full ? [] : rrsetsOf(records)) {
-      const start = writer.offset
-      if (!fits(() => writeRecords(writer, rrset))) {
-        writer.rewind(start)
-        full = true
-        break
-      }
-      written += rrset.length
-    }
-    if (written < records.length && required) tc = true
-    return written
+  if (writer.offset > room) {
+    throw new WireError('MESSAGE_TOO_LARGE', `the DNS message does not fit into ${limit} octets`)
   }
-  const answers = writeSection(message.answers, true)
-  const authorities = writeSection(message.authorities, !isCourtesy)
-  const additionals = writeSection(message.additionals, !isAnswered)
 
+  // Whatever follows what did not fit is left out as well.
+  const answers = writeRrsets(writer, message.answers, room)
+  const allAnswers = answers === message.answers.length
+  const authorities = allAnswers ? writeRrsets(writer, message.authorities, room) : 0
+  const allAuthorities = authorities === message.authorities.length
+  const additionals = allAnswers && allAuthorities ? writeRrsets(writer, message.additionals, room) : 0
+  const allAdditionals = additionals === message.additionals.length
+
+  const isAnswered = message.answers.length > 0
+  const isComplete =
+    allAnswers &&
+    (allAuthorities || (isAnswered && message.authorities.every(({ type }) => type === TYPE.NS))) &&
+    (allAdditionals || isAnswered)
+  if (edns !== null) writeOpt(writer, edns, message.rcode)
   writer.patchU16(0, message.id)
-  writer.patchU16(2, flagBits({ ...message, tc }))
-  writer.patchU16(4, message.questions.length)
+  writer.patchU16(2, flagBits(message, message.tc || !isComplete))
+  writer.patchU16(4, questions.length)
   writer.patchU16(6, answers)
   writer.patchU16(8, authorities)
-  writer.patchU16(10, additionals + (message.edns === null ? 0 : 1))
-  return Buffer.concat([writer.finish(), optRecord(message)])
+  writer.patchU16(10, additionals + (edns === null ? 0 : 1))
+  return writer.finish()
 }
 
 function readHeader(reader: Reader) {
@@ -197,12 +194,12 @@ function readHeader(reader: Reader) {
   return { header, counts }
 }
 
-function flagBits(header: Header): number {
+function flagBits(header: Header, tc: boolean): number {
   return (
     (header.qr ? 0x8000 : 0) |
     (header.opcode << 11) |
     (header.aa ? 0x0400 : 0) |
-    (header.tc ? 0x0200 : 0) |
+    (tc ? 0x0200 : 0) |
     (header.rd ? 0x0100 : 0) |
     (header.ra ? 0x0080 : 0) |
     (header.ad ? 0x0020 : 0) |
@@ -240,44 +237,38 @@ function times<T>(count: number, make: () => T): T[] {
   return made
 }
 
-function writeRecords(writer: Writer, records: readonly ResourceRecord[]): void {
-  for (const record of records) {
-    writer.name(record.name, true)
-    writer.u16(record.type)
-    writer.u16(record.class)
-    writer.u32(record.ttl)
-    const lengthAt = writer.offset
-    writer.u16(0)
-    writeRdata(writer, record.type, record.class, record.data)
-    writer.patchU16(lengthAt, writer.offset - lengthAt - 2)
+/**
+ * Writes records up to the first RRset that goes beyond `room` octets.
+ *
+ * @returns how many were written.
+ */
+function writeRrsets(writer: Writer, records: readonly ResourceRecord[], room: number): number {
+  let rrset = { first: 0, offset: writer.offset }
+  for (const [index, record] of records.entries()) {
+    if (index > 0 && !isSameRrset(records[index - 1]!, record))
+      rrset = { first: index, offset: writer.offset }
+    writeRecord(writer, record)
+    if (writer.offset > room) {
+      writer.rewind(rrset.offset)
+      return rrset.first
+    }
   }
+  return records.length
 }
 
-function fits(write: () => void): boolean {
-  try {
-    write()
-    return true
-  } catch (error) {
-    if (error instanceof WireError && error.code === 'MESSAGE_TOO_LARGE') return false
-    throw error
-  }
+function isSameRrset(one: ResourceRecord, other: ResourceRecord): boolean {
+  return one.type === other.type && one.class === other.class && one.name.equals(other.name)
 }
 
-/** Runs of records with the same name, type and class. */
-function rrsetsOf(records: readonly ResourceRecord[]): ResourceRecord[][] {
-  const rrsets: ResourceRecord[][] = []
-  let previous: ResourceRecord | undefined
-  for (const record of records) {
-    const same =
-      previous !== undefined &&
-      record.type === previous.type &&
-      record.class === previous.class &&
-      record.name.key === previous.name.key
-    if (same) rrsets.at(-1)!.push(record)
-    else rrsets.push([record])
-    previous = record
-  }
-  return rrsets
+function writeRecord(writer: Writer, record: ResourceRecord): void {
+  writer.name(record.name, true)
+  writer.u16(record.type)
+  writer.u16(record.class)
+  writer.u32(record.ttl)
+  const lengthAt = writer.offset
+  writer.u16(0)
+  writeRdata(writer, record.type, record.class, record.data)
+  writer.patchU16(lengthAt, writer.offset - lengthAt - 2)
 }
 
 function readOptions(data: Uint8Array): EdnsOption[] {
@@ -296,11 +287,8 @@ function optLength(edns: Edns | null): number {
   return edns === null ? 0 : 11 + edns.options.reduce((sum, { data }) => sum + 4 + data.length, 0)
 }
 
-function optRecord(message: Message): Buffer {
-  const { edns, rcode } = message
-  if (edns === null) return Buffer.alloc(0)
-  const writer = new Writer(optLength(edns))
-  writer.u8(0)
+function writeOpt(writer: Writer, edns: Edns, rcode: number): void {
+  writer.name(Name.root, false)
   writer.u16(TYPE.OPT)
   writer.u16(edns.udpSize)
   writer.u8(rcode >> 4)
@@ -312,5 +300,8 @@ function optRecord(message: Message): Buffer {
     writer.u16(data.length)
     writer.octets(data)
   }
-  return writer.finish()
+}
+
+function isOpt({ type }: ResourceRecord): boolean {
+  return type === TYPE.OPT
 }

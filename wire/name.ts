@@ -18,12 +18,16 @@ export class Name {
 
   /** Length-prefixed labels, the root's zero octet included, case kept. */
   readonly wire: string
-  /** The wire form in lower case: what names are compared and looked up by. */
-  readonly key: string
+  #key: string | null = null
 
   private constructor(wire: string) {
     this.wire = wire
-    this.key = lowerCase(wire)
+  }
+
+  /** The wire form in lower case: what names are compared and looked up by. Made when first asked for. */
+  get key(): string {
+    this.#key ??= lowerCase(this.wire)
+    return this.#key
   }
 
   /** Takes a wire form that is already known to be whole and within the limits. */
@@ -66,6 +70,17 @@ export class Name {
       )
     }
     return Name.fromWire(wire)
+  }
+
+  /** Whether it is the same name, in whatever case. Made for long lists: nothing is kept, most differ early. */
+  equals(other: Name): boolean {
+    if (this === other) return true
+    if (this.wire.length !== other.wire.length) return false
+    for (let at = 0; at < this.wire.length; at += 1) {
+      const [one, two] = [this.wire.charCodeAt(at), other.wire.charCodeAt(at)]
+      if (one !== two && lowerCaseOf(one) !== lowerCaseOf(two)) return false
+    }
+    return true
   }
 
   /** The labels from left to right, without the root's empty one. */
@@ -143,9 +158,21 @@ function lengthPrefixed(label: string, text: string): string {
   return String.fromCharCode(label.length) + label
 }
 
-/** Lower case of ASCII letters only. A length octet is at most 63 and so never taken for a letter. */
+/**
+ * Lower case of ASCII letters only, which `toLowerCase` would not leave it at. A length octet is at most
+ * 63 and so never taken for a letter.
+ */
 function lowerCase(wire: string): string {
-  return /[A-Z]/.test(wire) ? wire.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : wire
+  if (!/[A-Z]/.test(wire)) return wire
+  const octets = Buffer.from(wire, 'latin1')
+  for (let at = 0; at < octets.length; at += 1) {
+    octets[at] = lowerCaseOf(octets[at]!)
+  }
+  return octets.toString('latin1')
+}
+
+function lowerCaseOf(octet: number): number {
+  return octet >= 0x41 && octet <= 0x5a ? octet + 0x20 : octet
 }
 
 function escapeLabel(label: string): string {

@@ -6,7 +6,11 @@ import type { Name } from './name.ts'
 import { type Field, fieldsOf, splitRdata } from './rdata.ts'
 import { malformed } from './reader.ts'
 import { CLASS, typeName } from './registry.ts'
+import { parseSvcParams, printSvcParams, type WrittenParam } from './svcb.ts'
 import { readEntries, type Token } from './tokens.ts'
+
+/** A property of CAA (RFC 8659 section 4.1). */
+const TAG = /^[a-z0-9]+$/i
 
 /** Makes a name of what stands for one in RDATA text. */
 export type ReadName = (text: string) => Name
@@ -43,13 +47,17 @@ export function parseRdataTokens(type: number, tokens: readonly Token[], readNam
   return data
 }
 
-/** RDATA in presentation form on one line, every name absolute. */
+/**
+ * RDATA in presentation form on one line, every name absolute, so that `parseRdata` gives the same octets
+ * back: as plain octets where a type has no form of its own for what is in it.
+ */
 export function printRdata(type: number, data: Uint8Array): string {
   const fields = fieldsOf(type)
   if (fields === null || fields.includes('opaque')) return printGeneric(data)
-  return splitRdata(data, fields)
+  const words = splitRdata(data, fields)
+    .filter(({ field, octets }) => field !== 'svcParams' || octets.length > 0)
     .map(({ field, octets, name }) => (name === undefined ? printField(field, octets) : name.toString()))
-    .join(' ')
+  return words.includes('') ? printGeneric(data) : words.join(' ')
 }
 
 /** One line of a master file: `nas.home.arpa. 60 IN A 192.168.1.20`. */
@@ -62,16 +70,16 @@ export function printRecord({ name, ttl, class: recordClass, type, data }: Resou
 
 /**
  * Seconds, plain or with the units `w d h m s`: `300`, `1h30m`. Null if the text is neither, or is more
- * than the 31 bits a TTL has (RFC 2181 section 8).
+ * than `max`, by default the 31 bits a TTL has (RFC 2181 section 8).
  */
-export function parsePeriod(text: string): number | null {
+export function parsePeriod(text: string, max = 0x7fffffff): number | null {
   if (!/^\d{1,10}$|^(\d{1,10}[wdhms])+$/i.test(text)) return null
   const units: Record<string, number> = { w: 604800, d: 86400, h: 3600, m: 60, s: 1 }
   const seconds = text
     .toLowerCase()
     .match(/\d+[wdhms]?/g)!
     .reduce((sum, part) => sum + Number.parseInt(part, 10) * (units[part.at(-1)!] ?? 1), 0)
-  return seconds <= 0x7fffffff ? seconds : null
+  return seconds <= max ? seconds : null
 }
 
 function parseFields(
@@ -85,7 +93,8 @@ function parseFields(
   }
   const left = [...tokens]
   const parts = fields.map((field) => {
-    if (left.length === 0) throw invalid(type, `ends too early: it consists of ${describe(fields)}`)
+    if (left.length === 0 && field !== 'svcParams')
+      throw invalid(type, `ends too early: it consists of ${describe(fields)}`)
     const words = takesAll(field) ? left.splice(0) : left.splice(0, 1)
     return parseField(type, field, words, readName)
   })
@@ -95,9 +104,10 @@ function parseFields(
   return Buffer.concat(parts)
 }
 
-const takesAll = (field: Field): boolean => field === 'strings' || field === 'hex' || field === 'base64'
+const takesAll = (field: Field): boolean => ['strings', 'hex', 'base64', 'svcParams'].includes(field)
 
 function parseField(type: number, field: Field, words: readonly Token[], readName: ReadName): Buffer {
+  if (field === 'svcParams') return parseSvcParams(writtenParams(type, words))
   const text = words[0]!.text
   switch (field) {
     case 'name':
@@ -107,7 +117,7 @@ function parseField(type: number, field: Field, words: readonly Token[], readNam
     case 'u32':
       return parseNumber(type, text, { u8: 1, u16: 2, u32: 4 }[field])
     case 'period': {
-      const seconds = parsePeriod(text)
+      const seconds = parsePeriod(text, 0xffffffff)
       if (seconds === null) throw invalid(type, `needs a number of seconds instead of "${text}"`)
       return parseNumber(type, String(seconds), 4)
     }
@@ -122,7 +132,7 @@ function parseField(type: number, field: Field, words: readonly Token[], readNam
       return Buffer.from(octets)
     }
     case 'tag':
-      if (!/^[a-z0-9]+$/i.test(text)) throw invalid(type, `needs a tag like issue instead of "${text}"`)
+      if (!TAG.test(text)) throw invalid(type, `needs a tag like issue instead of "${text}"`)
       return characterString(type, text)
     case 'string':
     case 'strings':
@@ -146,6 +156,7 @@ function parseField(type: number, field: Field, words: readonly Token[], readNam
   }
 }
 
+/** Empty where a field's octets have no text. */
 function printField(field: Field, octets: Buffer): string {
   switch (field) {
     case 'u8':
@@ -156,8 +167,10 @@ function printField(field: Field, octets: Buffer): string {
     case 'ipv4':
     case 'ipv6':
       return addressText(octets)
-    case 'tag':
-      return octets.toString('latin1', 1)
+    case 'tag': {
+      const tag = octets.toString('latin1', 1)
+      return TAG.test(tag) ? tag : ''
+    }
     case 'string':
     case 'strings':
       return characterStrings(octets).map(quoted).join(' ')
@@ -167,6 +180,8 @@ function printField(field: Field, octets: Buffer): string {
       return octets.toString('hex')
     case 'base64':
       return octets.toString('base64')
+    case 'svcParams':
+      return printSvcParams(octets, quoted) ?? ''
     case 'name':
     case 'opaque':
       throw malformed('this field has no text of its own')
@@ -188,9 +203,32 @@ function describe(fields: readonly Field[]): string {
     text: 'a string',
     hex: 'hex digits',
     base64: 'base64',
+    svcParams: 'parameters such as alpn=h2',
     opaque: 'octets',
   }
   return fields.map((field) => words[field]).join(', ')
+}
+
+/** `key`, `key=value` or `key="value"`; a value is one character-string (RFC 9460 section 2.1). */
+function writtenParams(type: number, words: readonly Token[]): WrittenParam[] {
+  const params: WrittenParam[] = []
+  let open: WrittenParam | null = null
+  for (const { text, quoted, joined } of words) {
+    if (joined) {
+      if (open === null || !quoted) throw invalid(type, `has something behind a parameter's value: "${text}"`)
+      open.value = unescapeString(type, text)
+      open = null
+      continue
+    }
+    const end = text.indexOf('=')
+    const param = {
+      key: end === -1 ? text : text.slice(0, end),
+      value: end === -1 ? null : unescapeString(type, text.slice(end + 1)),
+    }
+    params.push(param)
+    open = end === text.length - 1 ? param : null
+  }
+  return params
 }
 
 function parseNumber(type: number, text: string, octets: number): Buffer {

@@ -7,7 +7,8 @@ import type { Writer } from './writer.ts'
  * The pieces RDATA is made of, in wire and in text.
  *
  * `period` is a `u32` of seconds that text may write `1h`; `string` is one character-string, `strings` one or more of them; `text` and `tag` are CAA's value and
- * property tag; `hex`, `base64`, `text` and `opaque` take what is left.
+ * property tag; `svcParams` are those of SVCB and HTTPS; `hex`, `base64`, `text`, `svcParams` and `opaque`
+ * take what is left.
  */
 export type Field =
   | 'name'
@@ -23,6 +24,7 @@ export type Field =
   | 'text'
   | 'hex'
   | 'base64'
+  | 'svcParams'
   | 'opaque'
 
 interface RdataFormat {
@@ -68,13 +70,20 @@ const FORMATS: ReadonlyMap<number, RdataFormat> = new Map([
     [TYPE.SRV]: ['u16', 'u16', 'u16', 'name'],
     [TYPE.NAPTR]: ['u16', 'u16', 'string', 'string', 'string', 'name'],
     [TYPE.KX]: ['u16', 'name'],
+    [TYPE.CERT]: ['u16', 'u16', 'u8', 'base64'],
     [TYPE.DNAME]: ['name'],
     [TYPE.DS]: ['u16', 'u8', 'u8', 'hex'],
     [TYPE.SSHFP]: ['u8', 'u8', 'hex'],
     [TYPE.DNSKEY]: ['u16', 'u8', 'u8', 'base64'],
+    [TYPE.DHCID]: ['base64'],
     [TYPE.TLSA]: ['u8', 'u8', 'u8', 'hex'],
     [TYPE.SMIMEA]: ['u8', 'u8', 'u8', 'hex'],
+    [TYPE.CDS]: ['u16', 'u8', 'u8', 'hex'],
+    [TYPE.CDNSKEY]: ['u16', 'u8', 'u8', 'base64'],
     [TYPE.OPENPGPKEY]: ['base64'],
+    [TYPE.ZONEMD]: ['u32', 'u8', 'u8', 'hex'],
+    [TYPE.SVCB]: ['u16', 'name', 'svcParams'],
+    [TYPE.HTTPS]: ['u16', 'name', 'svcParams'],
     [TYPE.SPF]: ['strings'],
     [TYPE.URI]: ['u16', 'u16', 'text'],
     [TYPE.CAA]: ['u8', 'tag', 'text'],
@@ -89,20 +98,47 @@ export function fieldsOf(type: number): readonly Field[] | null {
 /**
  * Reads the RDATA at the reader and gives it back with every name in full.
  *
- * Classes other than IN may give a type another format, so their RDATA stays opaque.
+ * It is looked into in class IN, and in class NONE, which in an UPDATE stands for the class of the zone
+ * and may come without RDATA (RFC 2136 sections 2.4.3 and 2.5.4). Any other class may give a type another
+ * format: its RDATA stays opaque.
  *
  * @throws {WireError} `MESSAGE_MALFORMED` if the octets do not fill the type's fields exactly.
  */
 export function readRdata(reader: Reader, type: number, recordClass: number, length: number): Buffer {
-  const fields = recordClass === CLASS.IN ? fieldsOf(type) : null
-  if (fields === null || !fields.includes('name')) {
-    const data = reader.octets(length)
-    if (fields !== null) readFields(new Reader(data), fields, data.length)
-    return data
-  }
-  const end = reader.offset + length
+  const hasFormat = recordClass === CLASS.IN || (recordClass === CLASS.NONE && length > 0)
+  const fields = hasFormat ? fieldsOf(type) : null
+  if (fields === null) return reader.octets(length)
+
+  const start = reader.offset
+  const end = start + length
   if (length > reader.left) throw malformed('RDATA runs past the end')
-  return Buffer.concat(readFields(reader, fields, end).map(({ octets }) => octets))
+  const compressed: { name: Name; start: number; end: number }[] = []
+  let expanded = length
+  for (const field of fields) {
+    const at = reader.offset
+    if (field !== 'name') {
+      skipField(reader, field, end)
+      continue
+    }
+    const name = reader.name()
+    const saved = name.wire.length - (reader.offset - at)
+    // A pointer takes two octets, and no name has as many: there is one where the lengths differ.
+    if (saved !== 0) compressed.push({ name, start: at, end: reader.offset })
+    expanded += saved
+  }
+  if (reader.offset !== end) throw malformed('RDATA does not have the length of its type')
+  if (compressed.length === 0) return reader.bytes.subarray(start, end)
+
+  const data = Buffer.allocUnsafe(expanded)
+  let copied = start
+  let at = 0
+  for (const { name, start, end } of compressed) {
+    at += reader.bytes.copy(data, at, copied, start)
+    at += data.write(name.wire, at, 'latin1')
+    copied = end
+  }
+  reader.bytes.copy(data, at, copied, end)
+  return data
 }
 
 /** Writes RDATA that holds its names in full, compressing those that may be. */
@@ -112,9 +148,15 @@ export function writeRdata(writer: Writer, type: number, recordClass: number, da
     writer.octets(data)
     return
   }
-  for (const { name, octets } of splitRdata(data, format.fields)) {
-    if (name === undefined) writer.octets(octets)
-    else writer.name(name, true)
+  const reader = new Reader(data, { pointers: false })
+  for (const field of format.fields) {
+    const start = reader.offset
+    if (field === 'name') {
+      writer.name(reader.name(), true)
+    } else {
+      skipField(reader, field, data.length)
+      writer.octets(data.subarray(start, reader.offset))
+    }
   }
 }
 
@@ -131,53 +173,48 @@ interface FieldValue {
  * @throws {WireError} `MESSAGE_MALFORMED` if the octets do not fill the fields exactly.
  */
 export function splitRdata(data: Uint8Array, fields: readonly Field[]): FieldValue[] {
-  return readFields(new Reader(data, { pointers: false }), fields, data.length)
-}
-
-function readFields(reader: Reader, fields: readonly Field[], end: number): FieldValue[] {
+  const reader = new Reader(data, { pointers: false })
   const values = fields.map((field): FieldValue => {
-    if (field === 'name') {
-      const name = reader.name()
-      return { field, octets: Buffer.from(name.wire, 'latin1'), name }
-    }
     const start = reader.offset
-    skipField(reader, field, end)
-    return { field, octets: reader.bytes.subarray(start, reader.offset) }
+    const name = field === 'name' ? reader.name() : undefined
+    if (field !== 'name') skipField(reader, field, data.length)
+    return { field, octets: reader.bytes.subarray(start, reader.offset), ...(name && { name }) }
   })
-  if (reader.offset !== end) throw malformed('RDATA does not have the length of its type')
+  if (reader.left > 0) throw malformed('RDATA does not have the length of its type')
   return values
 }
 
 function skipField(reader: Reader, field: Exclude<Field, 'name'>, end: number): void {
   switch (field) {
     case 'u8':
-      reader.octets(1)
+      reader.skip(1)
       return
     case 'u16':
-      reader.octets(2)
+      reader.skip(2)
       return
     case 'u32':
     case 'period':
     case 'ipv4':
-      reader.octets(4)
+      reader.skip(4)
       return
     case 'ipv6':
-      reader.octets(16)
+      reader.skip(16)
       return
     case 'string':
     case 'tag':
-      reader.octets(reader.u8())
+      reader.skip(reader.u8())
       return
     case 'strings':
-      do reader.octets(reader.u8())
+      do reader.skip(reader.u8())
       while (reader.offset < end)
       return
     case 'text':
     case 'hex':
     case 'base64':
+    case 'svcParams':
     case 'opaque':
       if (end < reader.offset) throw malformed('RDATA does not have the length of its type')
-      reader.octets(end - reader.offset)
+      reader.skip(end - reader.offset)
   }
 }
 

@@ -67,7 +67,7 @@ export const TYPE = {
 
 export const CLASS = { IN: 1, CH: 3, HS: 4, NONE: 254, ANY: 255 } as const
 
-export const OPCODE = { QUERY: 0 } as const
+export const OPCODE = { QUERY: 0, NOTIFY: 4, UPDATE: 5 } as const
 
 /** Above 15, an RCODE needs EDNS to carry its upper bits (RFC 6891 section 6.1.3). */
 export const RCODE = {
@@ -77,17 +77,39 @@ export const RCODE = {
   NXDOMAIN: 3,
   NOTIMP: 4,
   REFUSED: 5,
+  YXDOMAIN: 6,
+  YXRRSET: 7,
+  NXRRSET: 8,
+  NOTAUTH: 9,
+  NOTZONE: 10,
   BADVERS: 16,
 } as const
 
-export const EDNS_OPTION = { EXTENDED_ERROR: 15 } as const
+/** What a TSIG can say is wrong (RFC 8945 section 3); 16 is BADVERS where an OPT says it. */
+export const TSIG_ERROR = { BADSIG: 16, BADKEY: 17, BADTIME: 18, BADTRUNC: 22 } as const
+
+export const EDNS_OPTION = { TCP_KEEPALIVE: 11, PADDING: 12, EXTENDED_ERROR: 15 } as const
 
 /** INFO-CODEs of the Extended DNS Errors in use (RFC 8914 section 4). */
-export const EXTENDED_ERROR = { OTHER: 0, NOT_AUTHORITATIVE: 20, NO_REACHABLE_AUTHORITY: 22 } as const
+export const EXTENDED_ERROR = {
+  OTHER: 0,
+  STALE_ANSWER: 3,
+  DNSSEC_INDETERMINATE: 5,
+  NSEC_MISSING: 12,
+  CACHED_ERROR: 13,
+  BLOCKED: 15,
+  PROHIBITED: 18,
+  STALE_NXDOMAIN_ANSWER: 19,
+  NOT_AUTHORITATIVE: 20,
+  NO_REACHABLE_AUTHORITY: 22,
+} as const
 
 const TYPE_NAMES = new Map<number, string>(Object.entries(TYPE).map(([name, number]) => [number, name]))
 const TYPE_NUMBERS = new Map<string, number>(Object.entries(TYPE))
 const RCODE_NAMES = new Map<number, string>(Object.entries(RCODE).map(([name, number]) => [number, name]))
+const TSIG_ERROR_NAMES = new Map<number, string>(
+  Object.entries(TSIG_ERROR).map(([name, number]) => [number, name]),
+)
 
 /** `AAAA`, or `TYPE65280` for a type without a name here. */
 export function typeName(type: number): string {
@@ -108,6 +130,11 @@ export function typeNumber(text: string): number | null {
 /** `NXDOMAIN`, or `RCODE23` for a code without a name here. */
 export function rcodeName(rcode: number): string {
   return RCODE_NAMES.get(rcode) ?? `RCODE${rcode}`
+}
+
+/** `BADKEY`, or `TSIG ERROR 19` for a code without a name here. */
+export function tsigErrorName(error: number): string {
+  return TSIG_ERROR_NAMES.get(error) ?? `TSIG ERROR ${error}`
 }
 
 /**

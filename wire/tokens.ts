@@ -4,6 +4,8 @@ import { WireError } from './errors.ts'
 export interface Token {
   text: string
   quoted: boolean
+  /** Stands right behind the word before: `key="value"` is two words. */
+  joined: boolean
 }
 
 /** What stands between two line ends, those inside parentheses not counted. */
@@ -26,6 +28,7 @@ export function* readEntries(text: string): Generator<Entry> {
   let depth = 0
   let entry: Entry = { line, indented: false, tokens: [] }
   let lineStart = true
+  let wordEnd = -1
 
   for (let at = 0; at < text.length; ) {
     const character = text[at]!
@@ -55,8 +58,9 @@ export function* readEntries(text: string): Generator<Entry> {
     } else {
       const { token, next } = character === '"' ? readQuoted(text, at, line) : readBare(text, at)
       if (entry.tokens.length === 0) entry.line = line
-      entry.tokens.push(token)
+      entry.tokens.push({ ...token, joined: at === wordEnd })
       at = next
+      wordEnd = next
     }
     lineStart = false
   }
@@ -64,14 +68,20 @@ export function* readEntries(text: string): Generator<Entry> {
   if (entry.tokens.length > 0) yield entry
 }
 
-function readQuoted(text: string, start: number, line: number): { token: Token; next: number } {
+/** A word before it is known what it stands behind. */
+interface Word {
+  token: Omit<Token, 'joined'>
+  next: number
+}
+
+function readQuoted(text: string, start: number, line: number): Word {
   let at = start + 1
   while (at < text.length && text[at] !== '"' && text[at] !== '\n') at += text[at] === '\\' ? 2 : 1
   if (text[at] !== '"') throw brokenLine(line, 'a quoted string is not closed on its line')
   return { token: { text: text.slice(start + 1, at), quoted: true }, next: at + 1 }
 }
 
-function readBare(text: string, start: number): { token: Token; next: number } {
+function readBare(text: string, start: number): Word {
   let at = start
   while (at < text.length && !/[\s;()"]/.test(text[at]!)) at += text[at] === '\\' ? 2 : 1
   return { token: { text: text.slice(start, at), quoted: false }, next: Math.min(at, text.length) }

@@ -1,26 +1,19 @@
-import { WireError } from './errors.ts'
 import type { Name } from './name.ts'
 
 /** The largest offset that the 14 bits of a compression pointer reach. */
 const MAX_POINTER = 0x3fff
 
 /**
- * Writes octets into a growing buffer of at most `limit` octets.
+ * Writes octets into a growing buffer.
  *
  * Names are compressed against earlier ones only where their case is the same too, so that decoding
  * gives back exactly what was encoded.
- *
- * @throws {WireError} `MESSAGE_TOO_LARGE` from every method that would pass the limit.
  */
 export class Writer {
-  readonly #limit: number
-  #buffer = Buffer.allocUnsafe(512)
+  #buffer = Buffer.allocUnsafe(256)
   #length = 0
+  /** Where names, and the names they end in, were written, by their wire form. */
   readonly #nameOffsets = new Map<string, number>()
-
-  constructor(limit: number) {
-    this.#limit = limit
-  }
 
   get offset(): number {
     return this.#length
@@ -46,22 +39,25 @@ export class Writer {
     this.#buffer.set(octets, at)
   }
 
-  name(name: Name, compress: boolean): void {
-    let rest = name.wire
-    while (rest.length > 1) {
-      const earlier = compress ? this.#nameOffsets.get(rest) : undefined
-      if (earlier !== undefined) {
-        this.u16(0xc000 | earlier)
-        return
-      }
-      if (this.#length <= MAX_POINTER && !this.#nameOffsets.has(rest))
-        this.#nameOffsets.set(rest, this.#length)
-      const labelEnd = 1 + rest.charCodeAt(0)
-      const at = this.#extend(labelEnd)
-      this.#buffer.write(rest, at, labelEnd, 'latin1')
-      rest = rest.slice(labelEnd)
+  /** A name; compressed, only the labels before those that an earlier name ends in, and a pointer to it. */
+  name({ wire }: Name, compress: boolean): void {
+    if (!compress) {
+      this.#latin1(wire, wire.length)
+      return
     }
-    this.u8(0)
+    let labels = 0
+    let earlier: number | undefined
+    while (wire.charCodeAt(labels) !== 0) {
+      const rest = labels === 0 ? wire : wire.slice(labels)
+      earlier = this.#nameOffsets.get(rest)
+      if (earlier !== undefined) break
+      const offset = this.#length + labels
+      if (offset <= MAX_POINTER) this.#nameOffsets.set(rest, offset)
+      labels += 1 + wire.charCodeAt(labels)
+    }
+    if (labels > 0) this.#latin1(wire, labels)
+    if (earlier === undefined) this.u8(0)
+    else this.u16(0xc000 | earlier)
   }
 
   /** Overwrites two octets that are already written: a length or a count known only afterwards. */
@@ -79,11 +75,13 @@ export class Writer {
     return this.#buffer.subarray(0, this.#length)
   }
 
+  #latin1(text: string, length: number): void {
+    const at = this.#extend(length)
+    this.#buffer.write(text, at, length, 'latin1')
+  }
+
   #extend(count: number): number {
     const at = this.#length
-    if (at + count > this.#limit) {
-      throw new WireError('MESSAGE_TOO_LARGE', `the DNS message does not fit into ${this.#limit} octets`)
-    }
     if (at + count > this.#buffer.length) {
       const larger = Buffer.allocUnsafe(Math.max(at + count, 2 * this.#buffer.length))
       larger.set(this.#buffer)

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
 import { HearthError, reasonOf } from '../../base/errors.ts'
 import { type Cli, facts, table } from '../cli.ts'
+import { addDnsKeyCommands } from './dnsKey.ts'
 
 interface HandRecord {
   owner: string
@@ -72,6 +73,8 @@ export function addDnsCommands(program: Command, cli: Cli): void {
       if (cli.json) cli.print({ file }, '')
       else cli.write(file)
     })
+
+  addDnsKeyCommands(dns, cli)
 
   dns
     .command('query')

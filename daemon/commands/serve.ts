@@ -19,7 +19,11 @@ export function addServeCommand(program: Command, cli: Cli): void {
       const status = await gateway.status()
       cli.print(status, () => greeting(status, gateway.first))
       log.info({ pid: process.pid, listeners: status.listeners, dns: status.dns.port }, 'ready')
-      log.info(`stopping on ${await stopped}`)
+      const failed = gateway.failed.then((error) => {
+        log.error({ err: error }, 'a part of the gateway ended by itself; stopping')
+        cli.exitCode = 1
+      })
+      await Promise.race([stopped.then((signal) => log.info(`stopping on ${signal}`)), failed])
       await gateway.close()
       log.info('stopped')
     })

@@ -1,37 +1,53 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
-import { systemClock } from '../../base/clock.ts'
+import { DAY, systemClock } from '../../base/clock.ts'
 import { createLog } from '../../base/log.ts'
 import { FrameReader, frame } from '../../dns/framing.ts'
 import { DnsServer, type DnsServerOptions } from '../../dns/server.ts'
-import type { Upstream } from '../../dns/upstream.ts'
+import type { PlainUpstream } from '../../dns/upstream.ts'
 import { decodeMessage, encodeMessage, type Message } from '../../wire/message.ts'
 import { Name } from '../../wire/name.ts'
 import { CLASS, OPCODE, RCODE, typeName, typeNumber } from '../../wire/registry.ts'
+import { host } from './household.ts'
 
 /** A server on a free loopback port, with a small household unless told otherwise. */
 export async function startServer(options: Partial<DnsServerOptions> = {}): Promise<DnsServer> {
-  const server = new DnsServer({
+  const server = new DnsServer({ ...serverOptions(), ...options })
+  await server.start()
+  return server
+}
+
+/** What `startServer` starts with. */
+export function serverOptions(): DnsServerOptions {
+  return {
     addresses: ['127.0.0.1'],
     port: 0,
     domain: 'home.arpa',
     gatewayName: 'gateway.home.arpa',
+    overrides: [],
+    designated: null,
     upstreams: [],
+    forward: [],
+    bootstrap: [],
+    upstreamCa: null,
+    rebinding: { protect: true, allow: [] },
+    cache: { octets: 1024 * 1024, staleFor: DAY },
     zone: HOUSEHOLD,
+    udp: 'dgram',
+    onFailure: (error) => {
+      throw error
+    },
     clock: systemClock,
     log: createLog('silent'),
-    ...options,
-  })
-  await server.start()
-  return server
+  }
 }
 
 export const HOUSEHOLD: DnsServerOptions['zone'] = {
   serial: 7,
   hosts: [
-    { name: 'gateway.home.arpa', addresses: ['192.168.1.1', 'fd00::1'] },
-    { name: 'nas.home.arpa', addresses: ['192.168.1.20', 'fd00::20'] },
+    host('gateway.home.arpa', '192.168.1.1', 'fd00::1'),
+    host('nas.home.arpa', '192.168.1.20', 'fd00::20'),
   ],
   records: [],
 }
@@ -117,7 +133,7 @@ export class ScriptedUpstream {
     })
   }
 
-  async start(): Promise<Upstream> {
+  async start(): Promise<PlainUpstream> {
     // TCP picks the port, since more of its ports are in use; then UDP takes the same, or both try another.
     for (;;) {
       this.#tcp.listen(0, '127.0.0.1')

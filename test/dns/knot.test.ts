@@ -4,8 +4,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
-import { type HandRecord, printExport } from '../../dns/records.ts'
+import { printExport } from '../../dns/records.ts'
 import type { DnsServer } from '../../dns/server.ts'
+import type { SourcedRecord } from '../../store/records.ts'
 import { decodeMessage, encodeMessage } from '../../wire/message.ts'
 import { printRecord } from '../../wire/presentation.ts'
 import { TYPE } from '../../wire/registry.ts'
@@ -16,7 +17,7 @@ import { askTcp, HOUSEHOLD, query, startServer } from './harness.ts'
  * Knot DNS loads what the gateway exports and is asked the same questions: two servers written by
  * different people must say the same of the same zone.
  */
-const records: HandRecord[] = [
+const records: SourcedRecord[] = [
   ['www.home.arpa', 'CNAME', 'web.home.arpa.'],
   ['web.home.arpa', 'CNAME', 'server.home.arpa.'],
   ['server.home.arpa', 'A', '192.168.1.50'],
@@ -37,7 +38,7 @@ const records: HandRecord[] = [
     '3 1 1 0b9fa5a59eed715c26c1020c711b4f6ec42d58b0015e14337a39dad301c5afc3',
   ],
   ['9.1.168.192.in-addr.arpa', 'PTR', 'server.home.arpa.'],
-].map(([owner, type, data]) => ({ owner: owner!, type: type!, ttl: 300, data: data! }))
+].map(([owner, type, data]) => ({ owner: owner!, type: type!, ttl: 300, data: data!, source: 'hand' }))
 
 const zone = { serial: 9, hosts: [HOUSEHOLD.hosts[0]!], records }
 
@@ -51,7 +52,7 @@ beforeAll(async () => {
   knotPort = await freePort()
   writeFileSync(
     join(folder, 'home.arpa.zone'),
-    printExport(zone, { domain: 'home.arpa', gatewayName: 'gateway.home.arpa' }),
+    printExport(zone, { domain: 'home.arpa', gatewayName: 'gateway.home.arpa', overrides: [] }),
   )
   writeFileSync(
     join(folder, 'knot.conf'),

@@ -2,24 +2,36 @@ import { describe, expect, test } from '@jest/globals'
 import {
   checkRecord,
   findRecords,
-  type HandRecord,
   parseImport,
   printExport,
   RecordError,
   type RecordErrorCode,
   type RecordInput,
 } from '../../dns/records.ts'
-import { HOUSEHOLD } from './harness.ts'
+import type { SourcedRecord, Surroundings, ZoneRecord } from '../../store/records.ts'
+import type { ZoneHost } from '../../store/zone.ts'
+import { host } from './household.ts'
 
-const OPTIONS = { domain: 'home.arpa', gatewayName: 'gateway.home.arpa' }
+const OPTIONS = { domain: 'home.arpa', gatewayName: 'gateway.home.arpa', overrides: ['example.com'] }
 
-const withRecords = (...records: HandRecord[]) => ({ ...HOUSEHOLD, records })
+const withRecords = (...records: SourcedRecord[]): Surroundings => ({
+  deviceNames: ['gateway.home.arpa', 'nas.home.arpa'],
+  records,
+  total: records.length,
+})
+const NOTHING = withRecords()
 
-const WWW: HandRecord = { owner: 'www.home.arpa', type: 'CNAME', ttl: 300, data: 'nas.home.arpa.' }
-const NOTE: HandRecord = { owner: 'note.home.arpa', type: 'TXT', ttl: 900, data: '"hello"' }
+const WWW: SourcedRecord = {
+  owner: 'www.home.arpa',
+  type: 'CNAME',
+  ttl: 300,
+  data: 'nas.home.arpa.',
+  source: 'hand',
+}
+const NOTE: SourcedRecord = { ...WWW, owner: 'note.home.arpa', type: 'TXT', ttl: 900, data: '"hello"' }
 
 describe('a record by hand', () => {
-  test.each<[RecordInput, HandRecord]>([
+  test.each<[RecordInput, ZoneRecord]>([
     [
       { owner: 'tv', type: 'a', data: '192.168.1.9' },
       { owner: 'tv.home.arpa', type: 'A', ttl: 300, data: '192.168.1.9' },
@@ -50,14 +62,33 @@ describe('a record by hand', () => {
     ],
     [
       { owner: 'web', type: 'TYPE65', data: '\\# 3 000100' },
-      { owner: 'web.home.arpa', type: 'HTTPS', ttl: 300, data: '\\# 3 000100' },
+      { owner: 'web.home.arpa', type: 'HTTPS', ttl: 300, data: '1 .' },
+    ],
+    [
+      { owner: 'NAS.example.com', type: 'A', data: '192.168.1.5' },
+      { owner: 'nas.example.com', type: 'A', ttl: 300, data: '192.168.1.5' },
+    ],
+    [
+      { owner: '*.example.com', type: 'CNAME', data: 'nas' },
+      { owner: '*.example.com', type: 'CNAME', ttl: 300, data: 'nas.home.arpa.' },
+    ],
+    [
+      { owner: 'example.com', type: 'HTTPS', data: '1 nas alpn=h2' },
+      { owner: 'example.com', type: 'HTTPS', ttl: 300, data: '1 nas.home.arpa. alpn="h2"' },
     ],
     [
       { owner: 'lab', type: 'NS', data: 'ns.lab.home.arpa.' },
       { owner: 'lab.home.arpa', type: 'NS', ttl: 300, data: 'ns.lab.home.arpa.' },
     ],
   ])('%j is kept in one form', (input, kept) => {
-    expect(checkRecord(input, HOUSEHOLD, OPTIONS)).toEqual(kept)
+    expect(checkRecord(input, NOTHING, OPTIONS)).toEqual(kept)
+  })
+
+  test('takes over one that a lease or an update brought', () => {
+    const known = withRecords({ ...NOTE, source: 'lease' })
+    expect(checkRecord({ owner: 'note', type: 'TXT', data: '"hello"' }, known, OPTIONS)).toMatchObject({
+      owner: 'note.home.arpa',
+    })
   })
 
   test('takes the TTL of its RRset unless it brings one, and may change that of a record', () => {
@@ -70,13 +101,14 @@ describe('a record by hand', () => {
     ['OWNER_INVALID', { owner: 'a..b', type: 'A', data: '10.0.0.1' }, 'empty label'],
     [
       'OWNER_OUTSIDE',
-      { owner: 'www.example.com.', type: 'A', data: '10.0.0.1' },
-      'www.example.com. is not in home.arpa',
+      { owner: 'www.example.org.', type: 'A', data: '10.0.0.1' },
+      'listed under dns.overrides',
     ],
+    ['DELEGATION_REFUSED', { owner: 'nas.example.com', type: 'NS', data: 'ns' }, 'only names of that'],
     [
       'OWNER_OUTSIDE',
       { owner: '9.1.168.192.in-addr.arpa', type: 'A', data: '10.0.0.1' },
-      'only record it can be given is a PTR',
+      'only records it can be given are PTR and DHCID',
     ],
     ['OWNER_OUTSIDE', { owner: '9.9.9.9.in-addr.arpa', type: 'PTR', data: 'nas' }, 'is not in home.arpa'],
     ['TYPE_REFUSED', { owner: 'a', type: 'WHAT', data: 'x' }, 'no record type "WHAT"'],
@@ -125,6 +157,14 @@ describe('removing', () => {
     expect(findRecords({ owner: 'note', type: 'TXT', data: 'bye' }, zone, OPTIONS)).toHaveLength(1)
   })
 
+  test('leaves what follows a lease file', () => {
+    const leased = withRecords({ ...NOTE, source: 'lease' }, { ...NOTE, data: '"bye"', source: 'update' })
+    expect(findRecords({ owner: 'note' }, leased, OPTIONS)).toHaveLength(1)
+    expect(() => findRecords({ owner: 'note', data: 'hello', type: 'TXT' }, leased, OPTIONS)).toThrow(
+      'note.home.arpa TXT "hello" follows the DHCP server\'s lease file',
+    )
+  })
+
   test('says what else to do where there is nothing', () => {
     expect(() => findRecords({ owner: 'note', type: 'A' }, zone, OPTIONS)).toThrow('hearth dns list')
     expect(() => findRecords({ owner: 'nas' }, zone, OPTIONS)).toThrow('change them with hearth device')
@@ -132,27 +172,76 @@ describe('removing', () => {
 })
 
 describe('import and export', () => {
-  const records: HandRecord[] = [
-    { owner: '*.apps.home.arpa', type: 'A', ttl: 300, data: '192.168.1.20' },
-    { owner: '9.1.168.192.in-addr.arpa', type: 'PTR', ttl: 300, data: 'tv.home.arpa.' },
-    { owner: 'front\\.door._ipp.home.arpa', type: 'TXT', ttl: 300, data: '"a \\"b\\"" "c"' },
-    { owner: 'home.arpa', type: 'MX', ttl: 300, data: '10 mail.example.com.' },
-    { owner: 'web.home.arpa', type: 'HTTPS', ttl: 60, data: '\\# 3 000100' },
+  const byHand = (owner: string, type: string, data: string, ttl = 300): SourcedRecord => ({
+    owner,
+    type,
+    ttl,
+    data,
+    source: 'hand',
+  })
+  const records: SourcedRecord[] = [
+    byHand('*.apps.home.arpa', 'A', '192.168.1.20'),
+    byHand('9.1.168.192.in-addr.arpa', 'PTR', 'tv.home.arpa.'),
+    byHand('*.example.com', 'A', '192.168.1.20'),
+    byHand('front\\.door._ipp.home.arpa', 'TXT', '"a \\"b\\"" "c"'),
+    byHand('home.arpa', 'MX', '10 mail.example.com.'),
+    byHand('web.home.arpa', 'HTTPS', '1 . alpn="h2,h3" port=8443', 60),
+    byHand('odd.home.arpa', 'HTTPS', '\\# 7 00010000010000', 60),
     WWW,
   ]
-  const exported = printExport(withRecords(...records), OPTIONS)
+  const lease: SourcedRecord = { ...byHand('tv.home.arpa', 'A', '192.168.1.9'), source: 'lease' }
+  const device: ZoneHost = {
+    ...host('nas.home.arpa', '192.168.1.20'),
+    keys: [{ sha256: 'ab'.repeat(32), until: 0 }],
+    services: [{ instance: 'Files', type: '_smb._tcp', port: 445, txt: [], alpn: [] }],
+  }
+  const exported = printExport(
+    {
+      serial: 7,
+      hosts: [host('gateway.home.arpa', '192.168.1.1', 'fd00::1'), device],
+      records: [...records, lease],
+    },
+    OPTIONS,
+  )
+  const kept = records.map(({ source: _, ...record }) => record)
+
+  test('what follows from devices is a comment, and what others put there is left out', () => {
+    expect(exported.split('\n').slice(0, 20)).toEqual([
+      '$ORIGIN home.arpa.',
+      '$TTL 300',
+      '',
+      '; Made by the gateway; passed over by hearth dns import.',
+      '@ 60 IN SOA gateway.home.arpa. hostmaster.home.arpa. 7 3600 600 604800 60',
+      '@ 60 IN NS gateway.home.arpa.',
+      'gateway.home.arpa. 60 IN A 192.168.1.1',
+      'gateway.home.arpa. 60 IN AAAA fd00::1',
+      '',
+      '; Devices: what follows from hearth device and hearth service.',
+      '; nas.home.arpa. 60 IN A 192.168.1.20',
+      `; _443._tcp.nas.home.arpa. 60 IN TLSA 3 1 1 ${'ab'.repeat(32)}`,
+      '; _services._dns-sd._udp.home.arpa. 60 IN PTR _smb._tcp.home.arpa.',
+      '; _smb._tcp.home.arpa. 60 IN PTR Files._smb._tcp.home.arpa.',
+      '; Files._smb._tcp.home.arpa. 60 IN SRV 0 0 445 nas.home.arpa.',
+      '; Files._smb._tcp.home.arpa. 60 IN TXT ""',
+      '',
+      '; Added by hand.',
+      '*.apps.home.arpa. 300 IN A 192.168.1.20',
+      '9.1.168.192.in-addr.arpa. 300 IN PTR tv.home.arpa.',
+    ])
+    expect(exported).not.toContain('tv.home.arpa. 300 IN A')
+  })
 
   test('an export read by an empty gateway gives the same records by hand', () => {
-    const empty = { serial: 1, hosts: [HOUSEHOLD.hosts[0]!], records: [] }
-    expect(parseImport(exported, empty, OPTIONS)).toEqual(records)
+    const empty = { deviceNames: ['gateway.home.arpa'], records: [], total: 0 }
+    expect(parseImport(exported, empty, OPTIONS)).toEqual(kept)
   })
 
   test('an export read by the gateway it comes from changes nothing', () => {
-    expect(parseImport(exported, withRecords(...records), OPTIONS)).toEqual(records)
+    expect(parseImport(exported, withRecords(...records), OPTIONS)).toEqual(kept)
   })
 
   test('relative names are of the zone, and the last TTL of an RRset wins', () => {
-    expect(parseImport('tv 60 A 10.0.0.1\ntv 90 A 10.0.0.2\nTV 90 A 10.0.0.2', HOUSEHOLD, OPTIONS)).toEqual([
+    expect(parseImport('tv 60 A 10.0.0.1\ntv 90 A 10.0.0.2\nTV 90 A 10.0.0.2', NOTHING, OPTIONS)).toEqual([
       { owner: 'tv.home.arpa', type: 'A', ttl: 90, data: '10.0.0.1' },
       { owner: 'tv.home.arpa', type: 'A', ttl: 90, data: '10.0.0.2' },
     ])
@@ -162,10 +251,10 @@ describe('import and export', () => {
     ['FILE_INVALID', 'tv A 10.0.0.1\ntv A nonsense', 'line 2: the data of a record of type A'],
     ['CNAME_EXCLUSIVE', 'tv A 10.0.0.1\ntv CNAME nas', 'line 2: tv.home.arpa has a record of type A'],
     ['CNAME_EXCLUSIVE', 'nas CNAME tv', "line 1: nas.home.arpa is a device's name"],
-    ['OWNER_OUTSIDE', 'www.example.com. A 10.0.0.1', 'line 1: www.example.com. is not in home.arpa'],
+    ['OWNER_OUTSIDE', 'www.example.org. A 10.0.0.1', 'line 1: www.example.org. is not in home.arpa'],
     ['APEX_FIXED', 'sub SOA a b 1 2 3 4 5', 'line 1: the SOA of a zone'],
   ])('%s stops all of it: %j', (code, text, message) => {
-    const read = () => parseImport(text, HOUSEHOLD, OPTIONS)
+    const read = () => parseImport(text, NOTHING, OPTIONS)
     expect(read).toThrow(expect.objectContaining({ code }))
     expect(read).toThrow(message)
   })

@@ -1,3 +1,4 @@
+import { DAY, HOUR, MINUTE, SECOND } from '../../base/clock.ts'
 import type { DnsServerOptions } from '../../dns/server.ts'
 import { parseMasterFile } from '../../wire/masterFile.ts'
 import type { Edns, Message, ResourceRecord } from '../../wire/message.ts'
@@ -5,35 +6,54 @@ import { Name } from '../../wire/name.ts'
 import { printRecord } from '../../wire/presentation.ts'
 import { EDNS_OPTION, RCODE, rcodeName, typeName } from '../../wire/registry.ts'
 import { query } from './harness.ts'
+import { host } from './household.ts'
 
 /**
- * One scenario of a `.rpl` file, read. The format, line by line (`;` starts a comment):
+ * One scenario of a `.rpl` file, read. The format, line by line (`;` starts a comment).
+ *
+ * What there is:
  *
  *     scenario TITLE
  *     domain NAME                        the household's zone, by default home.arpa
+ *     override NAME                      a public domain of which single names are answered here
  *     host NAME ADDRESS...               a device; gateway.<domain> is always there
  *     record OWNER TTL TYPE DATA         a record by hand
  *     upstreams KIND...                  scripted (the default), closed, none
- *     upstream NAME TYPE RCODE FLAG...   what the scripted one says, its records on the lines below;
- *                                        flags: tc, udp (only there), silence, garbage, no-edns, other-id
+ *     forward ZONE KIND                  a zone with an upstream of its own, scripted or closed
+ *     rebinding allow NAME...            names outside that may have addresses of the home; or `rebinding off`
+ *     stale DURATION                     how long answers may be given after they ran out, by default 1d
+ *
+ * What happens, in this order:
+ *
+ *     upstream NAME TYPE RCODE FLAG...   what the scripted one says from now on, its records on the lines below;
+ *                                        * stands for any name or type; flags: tc, udp (only there), silence,
+ *                                        garbage, no-edns, other-id, other-question, aa, ad, ede=N
+ *     upstream of ZONE NAME TYPE ...     the same for the upstream of a zone
  *     query NAME TYPE FLAG...            flags: rd cd ad tcp do edns=SIZE version=N class=N id=N opcode=N
  *     send HEX                           octets over UDP, as they are
  *     expect RCODE FLAG...               the reply, its lines below; or `expect silence`
- *     asked                              what the upstream was asked in the whole scenario, or `asked nothing`
+ *     explain NAME TYPE SOURCE [AGE]     where an answer comes from, as `hearth dns query` tells, and its age in s
+ *     pass DURATION                      so much time passes: 300ms, 10s, 5m, 1h, 1d
+ *     asked                              what upstreams were asked since the last `asked`, on the lines below,
+ *                                        with `of ZONE` where it was a zone's own; or `asked nothing`
  *
  * `{x*200}` stands for two hundred x.
  */
 export interface Scenario {
   title: string
   domain: string
+  overrides: string[]
   zone: DnsServerOptions['zone']
   upstreams: string[]
-  replies: UpstreamReply[]
+  forward: { zone: string; kind: string }[]
+  rebinding: DnsServerOptions['rebinding'] & { allow: string[] }
+  staleFor: number
   steps: Step[]
-  asked: string[] | null
 }
 
 export interface UpstreamReply {
+  /** The zone whose upstream says it; null for the common ones. */
+  of: string | null
   name: string
   type: string
   rcode: string
@@ -41,12 +61,20 @@ export interface UpstreamReply {
   sections: Sections
 }
 
-export interface Step {
+export interface Query {
+  kind: 'query'
   message: Message | null
   octets: Buffer | null
   transport: 'udp' | 'tcp'
   expected: string
 }
+
+export type Step =
+  | Query
+  | { kind: 'reply'; reply: UpstreamReply }
+  | { kind: 'explain'; name: string; type: string; expected: string }
+  | { kind: 'pass'; milliseconds: number }
+  | { kind: 'asked'; lines: string[] }
 
 type Sections = Pick<Message, 'answers' | 'authorities' | 'additionals'>
 
@@ -61,36 +89,54 @@ export function parseScenarios(text: string): Scenario[] {
     domain: ([name], scenario) => {
       scenario.domain = name!
     },
-    host: ([name, ...addresses], scenario) => scenario.zone.hosts.push({ name: name!, addresses }),
+    override: ([name], scenario) => scenario.overrides.push(name!),
+    host: ([name, ...addresses], scenario) => scenario.zone.hosts.push(host(name!, ...addresses)),
     record: ([owner, ttl, type, ...data], scenario) =>
       scenario.zone.records.push({ owner: owner!, ttl: Number(ttl), type: type!, data: data.join(' ') }),
     upstreams: (kinds, scenario) => {
       scenario.upstreams = kinds
     },
-    upstream: ([name, type, rcode, ...flags], scenario) => {
+    forward: ([zone, kind], scenario) => scenario.forward.push({ zone: zone!, kind: kind! }),
+    rebinding: ([word, ...names], scenario) => {
+      if (word === 'off') scenario.rebinding.protect = false
+      else scenario.rebinding.allow.push(...names)
+    },
+    stale: ([duration], scenario) => {
+      scenario.staleFor = millisecondsOf(duration!)
+    },
+    upstream: (words, scenario) => {
+      const of = words[0] === 'of' ? words[1]! : null
+      const [name, type, rcode, ...flags] = of === null ? words : words.slice(2)
       const sections: Sections = { answers: [], authorities: [], additionals: [] }
-      scenario.replies.push({ name: name!, type: type!, rcode: rcode!, flags, sections })
+      const reply = { of, name: name!, type: type!, rcode: rcode!, flags, sections }
+      scenario.steps.push({ kind: 'reply', reply })
       block = (line) => addRecord(sections, line)
     },
     query: ([name, type, ...flags], scenario) => {
       const transport = flags.includes('tcp') ? 'tcp' : 'udp'
-      scenario.steps.push({ message: queryOf(name!, type!, flags), octets: null, transport, expected: '' })
+      const message = queryOf(name!, type!, flags)
+      scenario.steps.push({ kind: 'query', message, octets: null, transport, expected: '' })
     },
     send: (words, scenario) => {
       const octets = Buffer.from(words.join(''), 'hex')
-      scenario.steps.push({ message: null, octets, transport: 'udp', expected: '' })
+      scenario.steps.push({ kind: 'query', message: null, octets, transport: 'udp', expected: '' })
     },
     expect: (_words, scenario, rest) => {
-      const step = scenario.steps.at(-1)!
+      const step = scenario.steps.at(-1)
+      if (step?.kind !== 'query') throw new Error('expect stands after a query')
       step.expected = rest
       block = (line) => {
         step.expected += `\n  ${line}`
       }
     },
+    explain: ([name, type, ...expected], scenario) =>
+      scenario.steps.push({ kind: 'explain', name: name!, type: type!, expected: expected.join(' ') }),
+    pass: ([duration], scenario) =>
+      scenario.steps.push({ kind: 'pass', milliseconds: millisecondsOf(duration!) }),
     asked: (words, scenario) => {
-      const asked: string[] = []
-      scenario.asked = asked
-      block = (line) => asked.push(line)
+      const lines: string[] = []
+      scenario.steps.push({ kind: 'asked', lines })
+      block = (line) => lines.push(line)
       if (words.length > 0 && words[0] !== 'nothing') throw new Error('asked stands alone, or before nothing')
     },
   }
@@ -134,7 +180,7 @@ export function printReply(reply: Message): string {
   ].join('\n  ')
 }
 
-/** What the scripted upstream sends for a question, by its transport. */
+/** What a scripted upstream sends for a question, by its transport: the first of the replies that fits. */
 export function scriptedReply(
   replies: readonly UpstreamReply[],
   asked: Message,
@@ -143,42 +189,66 @@ export function scriptedReply(
   const [question] = asked.questions
   const known = replies.find(
     ({ name, type, flags }) =>
-      Name.parse(name).key === question!.name.key &&
-      type === typeName(question!.type) &&
+      (name === '*' || Name.parse(name).key === question!.name.key) &&
+      (type === '*' || type === typeName(question!.type)) &&
       !(flags.includes('udp') && transport === 'tcp') &&
       !(flags.includes('no-edns') && asked.edns !== null),
   )
   if (known === undefined) return { ...asked, qr: true, rcode: RCODE.FORMERR, edns: null }
-  if (known.flags.includes('silence')) return 'silence'
-  if (known.flags.includes('garbage')) {
+  const { flags, sections, rcode } = known
+  if (flags.includes('silence')) return 'silence'
+  if (flags.includes('garbage')) {
     const head = Buffer.from('1234818000010001000000000bad', 'hex')
     head.writeUInt16BE(asked.id)
     return head
   }
+  const otherQuestion = { ...question!, name: Name.parse('other.example.') }
   return {
     ...asked,
-    ...known.sections,
-    id: known.flags.includes('other-id') ? asked.id ^ 1 : asked.id,
+    ...sections,
+    questions: flags.includes('other-question') ? [otherQuestion] : asked.questions,
+    id: flags.includes('other-id') ? asked.id ^ 1 : asked.id,
     qr: true,
-    aa: known.flags.includes('aa'),
-    tc: known.flags.includes('tc'),
-    ad: known.flags.includes('ad'),
+    aa: flags.includes('aa'),
+    tc: flags.includes('tc'),
+    ad: flags.includes('ad'),
     ra: true,
-    rcode: RCODE[known.rcode as keyof typeof RCODE],
-    edns: asked.edns && { udpSize: 4096, version: 0, dnssecOk: asked.edns.dnssecOk, options: [] },
+    rcode: RCODE[rcode as keyof typeof RCODE],
+    edns: asked.edns && {
+      udpSize: 4096,
+      version: 0,
+      dnssecOk: asked.edns.dnssecOk,
+      options: flags.filter((flag) => flag.startsWith('ede=')).map(extendedError),
+    },
   }
+}
+
+function extendedError(flag: string) {
+  const data = Buffer.alloc(2)
+  data.writeUInt16BE(Number(flag.slice('ede='.length)))
+  return { code: EDNS_OPTION.EXTENDED_ERROR, data }
 }
 
 function emptyScenario(title: string): Scenario {
   return {
     title,
     domain: 'home.arpa',
+    overrides: [],
     zone: { serial: 7, hosts: [], records: [] },
     upstreams: ['scripted'],
-    replies: [],
+    forward: [],
+    rebinding: { protect: true, allow: [] },
+    staleFor: DAY,
     steps: [],
-    asked: null,
   }
+}
+
+const UNITS: Record<string, number> = { ms: 1, s: SECOND, m: MINUTE, h: HOUR, d: DAY }
+
+function millisecondsOf(duration: string): number {
+  const [, count, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(duration) ?? []
+  if (unit === undefined) throw new Error(`${duration} is no duration`)
+  return Number(count) * UNITS[unit]!
 }
 
 function addRecord(sections: Sections, line: string): void {

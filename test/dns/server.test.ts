@@ -8,6 +8,7 @@ import { type DnsServer, DnsServerError, type DnsServerErrorCode } from '../../d
 import { decodeMessage, encodeMessage } from '../../wire/message.ts'
 import { printRecord } from '../../wire/presentation.ts'
 import { askUdp, HOUSEHOLD, query, ScriptedUpstream, startServer } from './harness.ts'
+import { host } from './household.ts'
 
 const run = promisify(execFile)
 
@@ -168,7 +169,7 @@ describe('replacing the zone', () => {
     expect(await ask('tv.home.arpa', 'A')).toEqual([])
     server.replaceZone({
       serial: 8,
-      hosts: [{ name: 'tv.home.arpa', addresses: ['192.168.1.30'] }],
+      hosts: [host('tv.home.arpa', '192.168.1.30')],
       records: [],
     })
     expect(await ask('tv.home.arpa', 'A')).toEqual(['tv.home.arpa. 60 IN A 192.168.1.30'])

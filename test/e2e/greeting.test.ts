@@ -25,7 +25,7 @@ beforeAll(async () => {
   // Free ports, so that the test does not meet a gateway that runs; and the internet is gone.
   writeFileSync(
     join(dir, 'hearth.yaml'),
-    'listen: { dns: 0, http: 0, https: 0, est: 0 }\ndns: { upstreams: ["udp://127.0.0.1:9"] }\n',
+    'listen: { dns: 0, dot: 0, http: 0, https: 0, est: 0 }\ndns: { upstreams: ["udp://127.0.0.1:9"] }\n',
   )
   gateway = spawn(join(dir, 'bin/hearth'), ['serve'], { cwd: dir, env: { ...process.env, ...env } })
   await new Promise<void>((resolve, reject) => {

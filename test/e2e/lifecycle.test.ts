@@ -87,7 +87,7 @@ describe('what is in the way is named, with what to do', () => {
     await new Promise<void>((resolve) => blocker.listen(0, '127.0.0.1', resolve))
     const { port } = blocker.address() as AddressInfo
     for (const listener of ['http', 'https', 'est', 'dns']) {
-      const listen = { addresses: ['127.0.0.1'], dns: 0, http: 0, https: 0, est: 0, [listener]: port }
+      const listen = { addresses: ['127.0.0.1'], dns: 0, dot: 0, http: 0, https: 0, est: 0, [listener]: port }
       const said = await refused(fresh({ listen }))
       expect(said).toContain(`127.0.0.1 port ${port}`)
       expect(said).toContain(`listen.${listener}`)
@@ -96,7 +96,7 @@ describe('what is in the way is named, with what to do', () => {
   })
 
   test('an address that this machine does not have', async () => {
-    const listen = { addresses: ['192.0.2.1'], dns: 0, http: 0, https: 0, est: 0 }
+    const listen = { addresses: ['192.0.2.1'], dns: 0, dot: 0, http: 0, https: 0, est: 0 }
     expect(await refused(fresh({ listen }))).toContain('this machine has no address 192.0.2.1')
   })
 

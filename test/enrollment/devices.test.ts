@@ -54,8 +54,11 @@ describe('UX-1: adding a device', () => {
       names: ['nas.home.arpa'],
       addresses: ['192.168.1.20', 'fd00::20'],
     })
-    expect((await readZone(home.store.db)).hosts).toContainEqual({
-      name: 'nas.home.arpa',
+    expect((await readZone(home.store.db, home.clock.now())).hosts).toContainEqual({
+      id: added.deviceId,
+      names: ['nas.home.arpa'],
+      keys: [],
+      services: [],
       addresses: ['192.168.1.20', 'fd00::20'],
     })
     expect((await actions()).slice(-2)).toEqual(['device.add', 'credential.make'])
@@ -184,7 +187,7 @@ describe('CERT-1: removing a device', () => {
       revocation_reason: 5,
     })
     expect((await findCredential(home.store.db, credential.id))!.expires_at).toBeLessThanOrEqual(clock.time)
-    expect((await readZone(home.store.db)).hosts.map((host) => host.name)).toEqual(['gateway.home.arpa'])
+    expect((await readZone(home.store.db, home.clock.now())).hosts.flatMap((host) => host.names)).toEqual(['gateway.home.arpa'])
     expect(await findDevice(home.store.db, deviceId)).toMatchObject({
       state: 'removed',
       names: ['nas.home.arpa'],

@@ -30,7 +30,7 @@ export class TestGateway {
     const own = {
       dataDir: './data',
       ca: { keyFile: './config/sealing.key' },
-      listen: { addresses: ['127.0.0.1'], dns: 0, http: 0, https: 0, est: 0 },
+      listen: { addresses: ['127.0.0.1'], dns: 0, dot: 0, http: 0, https: 0, est: 0 },
       // Nobody listens there: the internet is gone.
       dns: { upstreams: ['udp://127.0.0.1:9'] },
     }

@@ -1,18 +1,32 @@
 /** As much of dns-packet, which has no types of its own, as the tests compare with. */
 declare module 'dns-packet' {
-  type Answer =
-    | { type: 'A' | 'CNAME'; name: string; ttl: number; data: string }
-    | { type: 'MX'; name: string; ttl: number; data: { preference: number; exchange: string } }
-    | { type: 'SRV'; name: string; ttl: number; data: { port: number; target: string } }
-    | { type: 'TXT'; name: string; ttl: number; data: string[] }
+  export interface Answer {
+    type: string
+    name: string
+    class?: string
+    ttl?: number
+    data: unknown
+    udpPayloadSize?: number
+    ednsVersion?: number
+    flag_do?: boolean
+    options?: { code: number; data: Buffer }[]
+  }
 
-  interface Packet {
+  export interface Packet {
     type: 'query' | 'response'
     id: number
-    flag_tc?: boolean
+    opcode?: string
+    rcode?: string
     flag_aa?: boolean
-    questions: { name: string; type: string }[]
+    flag_tc?: boolean
+    flag_rd?: boolean
+    flag_ra?: boolean
+    flag_ad?: boolean
+    flag_cd?: boolean
+    questions: { name: string; type: string; class?: string }[]
     answers?: Answer[]
+    authorities?: Answer[]
+    additionals?: Answer[]
   }
 
   const dnsPacket: { encode(packet: Packet): Buffer; decode(octets: Uint8Array): Packet }

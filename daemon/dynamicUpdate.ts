@@ -1,0 +1,189 @@
+import { addressText, canonicalAddress } from '../base/ip.ts'
+import type { Log } from '../base/log.ts'
+import { checkKeptForm, RecordError } from '../dns/records.ts'
+import { REVERSE_APEXES } from '../dns/special.ts'
+import { planUpdate, UpdateError, type UpdatePlan, zoneOfUpdate } from '../dns/update.ts'
+import type { UpdateRequest, UpdateResult } from '../dns/updateGate.ts'
+import { Zones, type ZonesOptions } from '../dns/zones.ts'
+import { isAskedByPrograms } from '../enrollment/names.ts'
+import type { Store, Tx } from '../store/database.ts'
+import {
+  deleteRecords,
+  putRecords,
+  readRecordsOf,
+  readSurroundings,
+  type SourcedRecord,
+} from '../store/records.ts'
+import { ALL_OWNERS, readHostsAround } from '../store/zone.ts'
+import { decodeMessage, type Message, type ResourceRecord } from '../wire/message.ts'
+import { Name } from '../wire/name.ts'
+import { parseRdata } from '../wire/presentation.ts'
+import { CLASS, RCODE, TYPE, typeNumber } from '../wire/registry.ts'
+
+export interface DynamicUpdatesOptions {
+  store: Store
+  /** As the DNS has them. */
+  zones: ZonesOptions
+  log: Log
+}
+
+/** With more owners in one update than this, the zone is read anew as a whole. */
+const MAX_NAMED_OWNERS = 100
+
+/** What of an update an audit row tells. */
+const MAX_DETAIL = 1000
+
+/**
+ * Carries dynamic updates out, each in one transaction: what it sees is what it changes, and when it is
+ * answered it is durable and in the DNS.
+ */
+export class DynamicUpdates {
+  readonly #store: Store
+  readonly #options: ZonesOptions
+  readonly #log: Log
+  readonly #apexes: ReadonlySet<string>
+  /** Zones with nothing in them but the devices that the update under way is about. */
+  readonly #zones: Zones
+
+  constructor({ store, zones, log }: DynamicUpdatesOptions) {
+    this.#store = store
+    this.#options = zones
+    this.#log = log
+    this.#apexes = new Set([zones.domain, ...REVERSE_APEXES].map((apex) => Name.parse(apex).key))
+    this.#zones = new Zones(zones)
+  }
+
+  /** Does it, or says why not. */
+  async apply(request: UpdateRequest): Promise<UpdateResult> {
+    const { key, client } = request
+    try {
+      const message = decodeMessage(request.octets)
+      const apex = zoneOfUpdate(message)
+      if (!this.#apexes.has(apex.key)) throw new UpdateError('NOTAUTH', `${apex} is no zone of this gateway`)
+      await this.#store.transaction((tx) => this.#carryOut(tx, message, apex, request))
+      return { rcode: RCODE.NOERROR, reason: null }
+    } catch (error) {
+      if (!(error instanceof UpdateError)) throw error
+      const level = error.code === 'REFUSED' ? 'warn' : 'debug'
+      this.#log[level]({ tsigKey: key, client, rcode: error.code, reason: error.message }, 'update refused')
+      return { rcode: RCODE[error.code], reason: error.message }
+    }
+  }
+
+  async #carryOut(tx: Tx, message: Message, apex: Name, request: UpdateRequest): Promise<void> {
+    // 1. What is there: records of the owners in question, and what their devices make.
+    const owners = [
+      ...new Set([...message.answers, ...message.authorities].map(({ name }) => ownerText(name))),
+    ]
+    const { records, total } = await readRecordsOf(tx.db, owners)
+    const { serial, hosts } = await readHostsAround(tx.db, around(owners), tx.now)
+
+    // 2. What becomes of it. From here to the end of the plan nothing waits, so that no other update comes between.
+    this.#zones.load({ serial, hosts, records: [] })
+    const zone = this.#zones.find(apex)
+    if (zone?.apex.key !== apex.key) throw new UpdateError('NOTAUTH', `${apex} is no zone of this gateway`)
+    const soa = zone.soaAt(serial === request.seenSerial ? request.zoneSerial : serial)
+    const rows = Map.groupBy(records, (record) => Name.parse(record.owner).key)
+    const rowsOf = (owner: Name, isLease: boolean) =>
+      (rows.get(owner.key) ?? []).filter(({ source }) => (source === 'lease') === isLease).map(readRow)
+    const plan = planUpdate(message, {
+      apex,
+      made: (owner) => [
+        ...zone.at(owner).map((record) => (record.type === TYPE.SOA ? soa : record)),
+        ...rowsOf(owner, true),
+      ],
+      kept: (owner) => rowsOf(owner, false),
+      refusal: (owner) => this.#refusal(ownerText(owner)),
+    })
+    if (plan.added.length + plan.removed.length === 0) return
+
+    // 3. Whether a zone can have that.
+    const kept = records.filter((record) => !plan.removed.some((gone) => isSame(record, gone)))
+    const deviceNames = hosts.flatMap(({ names }) => names)
+    for (const { owner, type } of plan.added) {
+      if (type === 'NS') deviceNames.push(...(await readSurroundings(tx.db, owner)).deviceNames)
+    }
+    try {
+      checkKeptForm(
+        plan.added,
+        { deviceNames, records: kept, total: total - plan.removed.length },
+        this.#options,
+      )
+    } catch (error) {
+      if (error instanceof RecordError) throw new UpdateError('REFUSED', error.message, { cause: error })
+      throw error
+    }
+
+    // 4. Done.
+    for (const record of plan.removed) await deleteRecords(tx, record)
+    await putRecords(tx, plan.added, 'update')
+    const changed = new Set([...plan.removed, ...plan.added].map(({ owner }) => owner))
+    for (const owner of changed.size > MAX_NAMED_OWNERS ? [ALL_OWNERS] : changed) {
+      await tx.change('dns.changed', owner)
+    }
+    await tx.audit({
+      actor: `key ${request.key} (${request.client})`,
+      action: 'dns.update',
+      subject: changed.size === 1 ? [...changed][0]! : ownerText(apex),
+      outcome: 'done',
+      detail: describe(plan),
+    })
+  }
+
+  #refusal(owner: string): string | null {
+    const { domain, gatewayName } = this.#options
+    if (owner === gatewayName) return `${owner} is the gateway itself`
+    if (isAskedByPrograms(owner, domain)) return `${owner} is reserved: programs give it a meaning of its own`
+    return null
+  }
+}
+
+/** Devices that can have records at these owners: at the name itself, or at a name below one of the device's. */
+function around(owners: readonly string[]) {
+  const names = new Set<string>()
+  for (const owner of owners) {
+    for (let name = owner; name !== '' && !names.has(name); name = name.slice(name.indexOf('.') + 1)) {
+      names.add(name)
+      if (!name.includes('.')) break
+    }
+  }
+  return {
+    names: [...names],
+    addresses: owners.flatMap((owner) => addressOf(owner) ?? []),
+    services: owners.some((owner) => owner.startsWith('_') || owner.includes('._')),
+  }
+}
+
+/** The address that a reverse name stands for; null for any other name. */
+function addressOf(owner: string): string | null {
+  const four = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\.in-addr\.arpa$/.exec(owner)
+  if (four !== null) return canonicalAddress(four.slice(1).reverse().join('.'))
+  const nibbles = /^((?:[0-9a-f]\.){32})ip6\.arpa$/.exec(owner)?.[1]
+  if (nibbles === undefined) return null
+  return addressText(Buffer.from(nibbles.split('.').reverse().join(''), 'hex'))
+}
+
+function readRow({ owner, type, ttl, data }: SourcedRecord): ResourceRecord {
+  const number = typeNumber(type)!
+  return {
+    name: Name.parse(owner),
+    type: number,
+    class: CLASS.IN,
+    ttl,
+    data: parseRdata(number, data, Name.parse),
+  }
+}
+
+function isSame(one: UpdatePlan['added'][number], other: UpdatePlan['added'][number]): boolean {
+  return one.owner === other.owner && one.type === other.type && one.data === other.data
+}
+
+function describe({ removed, added }: UpdatePlan): string {
+  const line = (sign: string) => (record: UpdatePlan['added'][number]) =>
+    `${sign}${record.owner} ${record.type} ${record.data}`
+  return [...removed.map(line('-')), ...added.map(line('+'))].join('; ').slice(0, MAX_DETAIL)
+}
+
+function ownerText(name: Name): string {
+  return name.toLowerCase().toString().replace(/\.$/, '')
+}

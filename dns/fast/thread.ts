@@ -1,0 +1,43 @@
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
+import { systemClock } from '../../base/clock.ts'
+import { Access } from '../access.ts'
+import { openLibc } from './libc.ts'
+import { type Finding, UdpLoop } from './loop.ts'
+import { LoopState } from './state.ts'
+
+/** What the thread is started with. */
+export interface UdpThreadData {
+  sockets: readonly number[]
+  wakeUp: number
+  state: SharedArrayBuffer
+  clients: readonly string[]
+  outside: readonly string[]
+}
+
+/**
+ * The thread that answers UDP. It waits in `poll` and has no event loop to speak of: messages are fetched
+ * when the wake-up descriptor says that there are some.
+ */
+const { sockets, wakeUp, state: memory, clients, outside } = workerData as UdpThreadData
+const port = parentPort!
+const state = new LoopState(memory)
+const access = new Access({ clients, outside, clock: systemClock })
+const loop = new UdpLoop({
+  libc: openLibc()!,
+  sockets,
+  wakeUp,
+  state,
+  clock: systemClock,
+  isLocal: (octets, at, length) => access.isLocal(octets, at, length),
+  onMisses: (misses) => port.postMessage(misses),
+})
+while (!state.isStopped) {
+  loop.turn(-1)
+  for (
+    let message = receiveMessageOnPort(port);
+    message !== undefined;
+    message = receiveMessageOnPort(port)
+  ) {
+    loop.take(message.message as Finding[])
+  }
+}
