@@ -7,6 +7,13 @@ export interface ConnectionLimits {
   clientOf?: (address: string) => string
 }
 
+/** Connections held now, refused so far, and cut so far to make room. */
+export interface ConnectionCounts {
+  open: number
+  refused: number
+  displaced: number
+}
+
 /** A connection's place among those that are held at the same time. */
 export interface Hold {
   /** Something is under way on it: it gives way only if no idle one can. Calls count. */
@@ -36,8 +43,7 @@ export class Connections {
     this.#limits = { clientOf: (address) => address, ...limits }
   }
 
-  /** Connections held now, refused so far, and cut so far to make room. */
-  get counts(): { open: number; refused: number; displaced: number } {
+  get counts(): ConnectionCounts {
     return { open: this.#places.size, refused: this.#refused, displaced: this.#displaced }
   }
 

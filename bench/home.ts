@@ -35,11 +35,17 @@ export class Home {
     this.gateway = gateway
   }
 
-  static async start(session: Session): Promise<Home> {
+  /** @param config Laid over a configuration for tests. */
+  static async start(session: Session, config: Record<string, unknown> = {}): Promise<Home> {
     // Warnings only, as a gateway that runs for years would be set.
-    const gateway = new TestGateway({ log: { level: 'warn' } })
+    const gateway = new TestGateway({ log: { level: 'warn' }, ...config })
     session.defer(() => gateway.dispose())
     await gateway.start()
+    return new Home(gateway)
+  }
+
+  /** A gateway that runs already. */
+  static of(gateway: TestGateway): Home {
     return new Home(gateway)
   }
 

@@ -1,6 +1,10 @@
 import { parseArgs } from 'node:util'
 import { measureDns } from './dns.ts'
+import { measureDnsCache, measureDnsMemory } from './dnsCache.ts'
+import { measureDnsScale } from './dnsScale.ts'
+import { measureDnsStreams } from './dnsStreams.ts'
 import { measureEnroll } from './enroll.ts'
+import { measureFlood } from './flood.ts'
 import { measureIssue } from './issue.ts'
 import { machine } from './machine.ts'
 import { type Figure, median } from './measure.ts'
@@ -10,6 +14,7 @@ import { measureRevocation } from './revocation.ts'
 import { Session } from './session.ts'
 import { measureStart } from './start.ts'
 import { table } from './table.ts'
+import { measureWire } from './wire.ts'
 
 const SUBJECTS: Record<string, (session: Session) => Promise<Figure[]>> = {
   start: measureStart,
@@ -18,7 +23,13 @@ const SUBJECTS: Record<string, (session: Session) => Promise<Figure[]>> = {
   enroll: measureEnroll,
   ocsp: measureOcsp,
   revocation: measureRevocation,
+  wire: measureWire,
   dns: measureDns,
+  'dns-cache': measureDnsCache,
+  'dns-streams': measureDnsStreams,
+  'dns-scale': measureDnsScale,
+  'dns-memory': measureDnsMemory,
+  flood: measureFlood,
 }
 
 const USAGE = `Measures the gateway, beside other programs in the same run: see docs/performance.md.

@@ -13,6 +13,7 @@ import {
   readRecordsOf,
   readSurroundings,
   type SourcedRecord,
+  type ZoneRecord,
 } from '../store/records.ts'
 import { ALL_OWNERS, readHostsAround } from '../store/zone.ts'
 import { decodeMessage, type Message, type ResourceRecord } from '../wire/message.ts'
@@ -98,7 +99,8 @@ export class DynamicUpdates {
     if (plan.added.length + plan.removed.length === 0) return
 
     // 3. Whether a zone can have that.
-    const kept = records.filter((record) => !plan.removed.some((gone) => isSame(record, gone)))
+    const gone = new Set(plan.removed.map(line))
+    const kept = records.filter((record) => !gone.has(line(record)))
     const deviceNames = hosts.flatMap(({ names }) => names)
     for (const { owner, type } of plan.added) {
       if (type === 'NS') deviceNames.push(...(await readSurroundings(tx.db, owner)).deviceNames)
@@ -174,14 +176,11 @@ function readRow({ owner, type, ttl, data }: SourcedRecord): ResourceRecord {
   }
 }
 
-function isSame(one: UpdatePlan['added'][number], other: UpdatePlan['added'][number]): boolean {
-  return one.owner === other.owner && one.type === other.type && one.data === other.data
-}
+const line = ({ owner, type, data }: ZoneRecord): string => `${owner} ${type} ${data}`
 
 function describe({ removed, added }: UpdatePlan): string {
-  const line = (sign: string) => (record: UpdatePlan['added'][number]) =>
-    `${sign}${record.owner} ${record.type} ${record.data}`
-  return [...removed.map(line('-')), ...added.map(line('+'))].join('; ').slice(0, MAX_DETAIL)
+  const parts = [...removed.map((record) => `-${line(record)}`), ...added.map((record) => `+${line(record)}`)]
+  return parts.join('; ').slice(0, MAX_DETAIL)
 }
 
 function ownerText(name: Name): string {

@@ -25,6 +25,7 @@ import { CrlPublisher } from '../ocsp/crlPublisher.ts'
 import { revocationHandler } from '../ocsp/handler.ts'
 import { Responder } from '../ocsp/responder.ts'
 import { openStore } from '../store/database.ts'
+import { listDevices } from '../store/devices.ts'
 import { anyKey } from '../store/keys.ts'
 import { lockDataDir } from '../store/lock.ts'
 import { readZone } from '../store/zone.ts'
@@ -32,11 +33,15 @@ import { pem } from '../x509/certificate.ts'
 import type { Config } from './config.ts'
 import { openControlSocket } from './control.ts'
 import { openDataDir } from './dataDir.ts'
+import { DnsKeys } from './dnsKeys.ts'
+import { DynamicUpdates } from './dynamicUpdate.ts'
 import { GatewayIdentity, GatewayNameError, gatewayAddresses, reachableAddresses } from './gatewayIdentity.ts'
+import { failingParts } from './health.ts'
 import { hostCheck } from './hostCheck.ts'
 import { openInstance } from './instance.ts'
 import { type Listener, listenHttp, listenHttps, listenMutualTls, type TlsIdentity } from './listeners.ts'
 import { startMaintenance } from './maintenance.ts'
+import { metricsHandler, openMetricsToken } from './metrics.ts'
 import { operations } from './operations.ts'
 import { fingerprint, gatherStatus, type StatusReport, statusReport, subjectOf } from './status.ts'
 import { renewSerial, ZoneFollower } from './zoneFollower.ts'
@@ -163,16 +168,24 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     const plain = upstreams.filter(isPlain)
     await renewSerial(store)
     const zone = await readZone(store.db, clock.now())
-    const dns = await DnsThread.start({
-      ...config.listen.dns,
-      dot: { ...config.listen.dot, minVersion: tls.minVersion, certificate: await dotCertificate() },
-      clients: config.dns.clients,
+    const dnsKeys = new DnsKeys({ store, seal, onChange: (keys) => dns.setKeys(keys) })
+    const zones = {
       domain: config.domain,
       gatewayName: config.gateway.name,
       overrides: config.dns.overrides,
       designated: config.dns.ddr
         ? { dotPort: config.listen.dot.port || null, dohPort: config.listen.https.port || null }
         : null,
+    }
+    const queryLog = { ...config.dns.queryLog, directory: join(config.dataDir, 'queries') }
+    const forwarded = config.dns.forward.map((forward) => forward.zone)
+    const updates = new DynamicUpdates({ store, zones: { ...zones, forwarded }, log })
+    const dns = await DnsThread.start({
+      ...config.listen.dns,
+      dot: { ...config.listen.dot, minVersion: tls.minVersion, certificate: await dotCertificate() },
+      clients: config.dns.clients,
+      queryLog,
+      ...zones,
       upstreams,
       forward: config.dns.forward,
       bootstrap: plain.length > 0 ? plain : system,
@@ -180,6 +193,8 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       rebinding: config.dns.rebinding,
       cache: config.dns.cache,
       zone,
+      keys: await dnsKeys.open(),
+      update: (request) => updates.apply(request),
       udp: config.dns.fastPath ? 'thread' : 'dgram',
       log,
       onFailure: fail,
@@ -207,7 +222,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       https: originOf('https', config.gateway.name, httpsListener.port, 443),
       est: originOf('https', config.gateway.name, estListener.port, 443),
     })
-    const status = () =>
+    const status = async () =>
       gatherStatus({
         config,
         startedAt,
@@ -216,7 +231,12 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         clock: guard.state(),
         hierarchy,
         certificate: identity.certificate,
-        dns: { port: dns.port, upstreams: upstreams.map(printUpstream) },
+        dns: {
+          port: dns.port,
+          dotPort: dns.dotPort,
+          upstreams: upstreams.map(printUpstream),
+          health: (await dns.figures()).upstreams,
+        },
         listeners: origins(),
       })
     const site = (failure: string, ...parts: (Middleware | Router)[]) => {
@@ -230,7 +250,16 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     const console = site(
       'a page failed',
       hostCheck(() => [config.gateway.name, 'localhost', ...gatewayAddresses(config)]),
-      statusRoutes({ domain: config.domain, status: keptFor(SECOND, clock, status) }),
+      statusRoutes({
+        domain: config.domain,
+        status: keptFor(SECOND, clock, status),
+        failing: keptFor(SECOND, clock, () =>
+          failingParts({
+            store: () => listDevices(store.db),
+            dns: () => dns.explain(config.gateway.name, 'A'),
+          }),
+        ),
+      }),
     )
     const est = site(
       'an enrolment failed',
@@ -245,8 +274,13 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       }),
     )
     const doh = dohHandler({ answer: (query, client) => dns.answer(query, client), log })
+    const metrics = metricsHandler({
+      token: openMetricsToken(join(config.dataDir, 'metrics.token')),
+      figures: async () => ({ dns: await dns.figures(), status: await status().catch(() => null) }),
+      log,
+    })
     const answerHttps: RequestListener = (request, response) =>
-      doh(request, response) || console(request, response)
+      doh(request, response) || metrics(request, response) || console(request, response)
     const httpsListener = await listenHttps('https', config.listen.https, tls, answerHttps)
     doors.push(httpsListener)
     const estListener = await listenMutualTls('est', config.listen.est, tls, est)
@@ -307,9 +341,11 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         devices,
         services: new Services({ store, devices }),
         dns,
+        dnsKeys,
         domain: config.domain,
         gatewayName: config.gateway.name,
         overrides: config.dns.overrides,
+        queryLog,
         estHost: `${config.gateway.name}:${estListener.port}`,
         status: async () => statusReport(await status()),
         maintain: () => maintenance.run(),

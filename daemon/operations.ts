@@ -1,12 +1,15 @@
 import { type Clock, rfc3339 } from '../base/clock.ts'
 import { HearthError } from '../base/errors.ts'
+import { canonicalAddress } from '../base/ip.ts'
 import type { ClockGuard } from '../ca/clockGuard.ts'
 import type { Hierarchy } from '../ca/hierarchy.ts'
 import { REVOCATION_REASONS, type RevocationReason, reasonName } from '../ca/reasons.ts'
 import { revokeName, revokeSerial } from '../ca/revocation.ts'
 import type { DnsThread } from '../dns/dnsThread.ts'
+import { type QueryLogSettings, readQueryLog } from '../dns/queryLog.ts'
 import { checkRecord, findRecords, parseImport, printExport, readOwnerText } from '../dns/records.ts'
 import { TSIG_ALGORITHMS, type TsigAlgorithm } from '../dns/tsig.ts'
+import { nameAsTyped } from '../dns/typedName.ts'
 import { qrText } from '../enrollment/credential.ts'
 import type { Devices, HandedCredential } from '../enrollment/devices.ts'
 import type { Services, WantedService } from '../enrollment/services.ts'
@@ -16,6 +19,7 @@ import type { Store } from '../store/database.ts'
 import { type Device, findDevice, listDevices } from '../store/devices.ts'
 import { deleteRecords, putRecords, readSurroundings } from '../store/records.ts'
 import { ALL_OWNERS, readZone } from '../store/zone.ts'
+import { Name } from '../wire/name.ts'
 import { pem } from '../x509/certificate.ts'
 import { sha256 } from '../x509/spki.ts'
 import type { Operation } from './control.ts'
@@ -37,6 +41,7 @@ export interface OperationsOptions {
   domain: string
   gatewayName: string
   overrides: readonly string[]
+  queryLog: QueryLogSettings
   /** `host:port` of the EST listener, for QR codes. */
   estHost: string
   status: () => Promise<StatusReport>
@@ -57,8 +62,20 @@ const object = (properties: Record<string, object>, required: string[] = []) => 
 
 /** What `bin/hearth` can ask of a running gateway, by name; results are what `--json` prints. */
 export function operations(options: OperationsOptions): Record<string, Operation> {
-  const { store, clock, hierarchy, guard, devices, services, dns, dnsKeys, domain, gatewayName, overrides } =
-    options
+  const {
+    store,
+    clock,
+    hierarchy,
+    guard,
+    devices,
+    services,
+    dns,
+    dnsKeys,
+    domain,
+    gatewayName,
+    overrides,
+    queryLog,
+  } = options
   const recordOptions = { domain, gatewayName, overrides }
 
   return {
@@ -297,6 +314,49 @@ export function operations(options: OperationsOptions): Record<string, Operation
     'dns.key.remove': {
       params: object({ name: text() }, ['name']),
       run: ({ name }: { name: string }) => dnsKeys.remove(name, ACTOR),
+    },
+
+    'dns.log': {
+      params: object(
+        {
+          since: { type: 'integer', minimum: 0 },
+          client: text(60),
+          name: text(1100),
+          limit: { type: 'integer', minimum: 1, maximum: MAX_LISTED },
+        },
+        ['limit'],
+      ),
+      run: async ({
+        name,
+        client,
+        ...filter
+      }: {
+        name?: string
+        client?: string
+        since?: number
+        limit: number
+      }) => {
+        await dns.flushQueryLog()
+        return {
+          enabled: queryLog.enabled,
+          queries: await readQueryLog(queryLog.directory, {
+            ...filter,
+            ...(client !== undefined && { client: canonicalAddress(client) ?? client }),
+            ...(name !== undefined && { name: nameAsTyped(name, Name.parse(domain)).toString() }),
+          }),
+        }
+      },
+    },
+
+    'dns.log.clear': {
+      params: object({}),
+      run: async () => {
+        await dns.clearQueryLog()
+        await store.transaction((tx) =>
+          tx.audit({ actor: ACTOR, action: 'dns.log.clear', subject: domain, outcome: 'done', detail: '' }),
+        )
+        return { cleared: true }
+      },
     },
 
     'clock.accept': {

@@ -3,6 +3,7 @@ import { DAY, rfc3339 } from '../base/clock.ts'
 import type { ClockState } from '../ca/clockGuard.ts'
 import type { Hierarchy } from '../ca/hierarchy.ts'
 import type { Issuer } from '../ca/issuer.ts'
+import type { UpstreamHealth } from '../dns/upstream/peer.ts'
 import { countDeviceCertificates } from '../store/certificates.ts'
 import type { Store } from '../store/database.ts'
 import { listDevices } from '../store/devices.ts'
@@ -27,7 +28,16 @@ export interface StatusReport {
   clock: { trusted: boolean; reason?: string }
   devices: { active: number; suspended: number }
   certificates: { valid: number; revoked: number; expiringSoon: number }
-  dns: { addresses: string[]; port: number; names: number; upstreams: string[] }
+  dns: {
+    addresses: string[]
+    port: number
+    dotPort: number | null
+    /** URL of DNS over HTTPS. */
+    doh: string
+    names: number
+    upstreams: string[]
+    health: UpstreamHealth[]
+  }
   listeners: Origins
 }
 
@@ -43,6 +53,7 @@ export interface Gathered extends GatewayStatus {
   hierarchy: Hierarchy
   gatewayAddresses: string[]
   origins: Origins
+  dns: GatewayStatus['dns'] & Pick<StatusReport['dns'], 'dotPort' | 'health'>
 }
 
 /** Gathers how the gateway is at this moment. */
@@ -54,7 +65,7 @@ export async function gatherStatus(sources: {
   clock: ClockState
   hierarchy: Hierarchy
   certificate: GatewayCertificate
-  dns: { port: number; upstreams: string[] }
+  dns: { port: number; dotPort: number | null; upstreams: string[]; health: UpstreamHealth[] }
   listeners: Origins
 }): Promise<Gathered> {
   const { config, hierarchy, store, now, certificate, listeners } = sources
@@ -79,6 +90,9 @@ export async function gatherStatus(sources: {
     certificates: await countDeviceCertificates(store.db, now, now + DAY),
     dns: {
       ...sources.dns,
+      failing: sources.dns.health
+        .filter(({ zone, state }) => zone === null && state === 'failing')
+        .map(({ upstream }) => upstream),
       names: all.filter((device) => device.state === 'active').flatMap((device) => device.names).length,
     },
     listeners: Object.entries(listeners).map(([name, url]) => ({ name, url })),
@@ -102,7 +116,15 @@ export function statusReport(gathered: Gathered): StatusReport {
     clock: gathered.clock,
     devices: gathered.devices,
     certificates: gathered.certificates,
-    dns: { ...dns, addresses: config.listen.dns.addresses },
+    dns: {
+      addresses: config.listen.dns.addresses,
+      port: dns.port,
+      dotPort: dns.dotPort,
+      doh: `${gathered.origins.https}/dns-query`,
+      names: dns.names,
+      upstreams: dns.upstreams,
+      health: dns.health,
+    },
     listeners: gathered.origins,
   }
 }

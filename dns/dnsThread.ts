@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads'
 import { Channel, RemoteError } from '../base/channel.ts'
 import type { Log } from '../base/log.ts'
 import { stopLoop } from './fast/state.ts'
+import type { DnsFigures } from './metrics.ts'
 import type { DnsServerOptions } from './server.ts'
 import type { ApplyUpdate } from './updateGate.ts'
 import type { LocalOptions, LogMethod, WorkerFunctions } from './worker.ts'
@@ -96,6 +97,21 @@ export class DnsThread {
   /** The same where only some hosts and owners changed. */
   patchZone(...args: Parameters<WorkerFunctions['patchZone']>): Promise<void> {
     return this.#channel.call('patchZone', ...args)
+  }
+
+  /** What was counted since the start. */
+  figures(): Promise<DnsFigures> {
+    return this.#channel.call('figures')
+  }
+
+  /** Resolves when every query answered so far is in the log's files. */
+  flushQueryLog(): Promise<void> {
+    return this.#channel.call('flushQueryLog')
+  }
+
+  /** Removes the whole query log. */
+  clearQueryLog(): Promise<void> {
+    return this.#channel.call('clearQueryLog')
   }
 
   explain(...args: Parameters<WorkerFunctions['explain']>): ReturnType<WorkerFunctions['explain']> {

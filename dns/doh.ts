@@ -1,4 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import type { Http2ServerRequest } from 'node:http2'
 import { BodyError, readBody } from '../base/body.ts'
 import { SECOND } from '../base/clock.ts'
 import { reasonOf } from '../base/errors.ts'
@@ -57,12 +58,7 @@ export function dohHandler({ answer, log }: DohOptions) {
         log.error({ reason: reasonOf(error) }, 'DNS query over https failed')
         return plain(500, 'Hearth failed to answer this; its log says more.')
       })
-      .then(({ status, headers, body }) => {
-        // What is left of a body that was not waited for can only be cut off with its connection or stream.
-        if (!request.complete && request.httpVersionMajor === 1) response.setHeader('Connection', 'close')
-        response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) })
-        response.end(request.method === 'HEAD' ? undefined : body)
-      })
+      .then((reply) => send(reply, request, response))
     return true
   }
 
@@ -143,6 +139,16 @@ function freshness(message: Uint8Array): number {
   const times = answers.map(({ ttl }) => ttl)
   if (soa !== undefined) times.push(soa.ttl, Buffer.from(soa.data).readUInt32BE(soa.data.length - 4))
   return times.length === 0 ? 0 : Math.min(...times)
+}
+
+function send({ status, headers, body }: Reply, request: IncomingMessage, response: ServerResponse): void {
+  // What is left of a body that was not waited for is cut off, with its connection or its stream.
+  const { complete, httpVersionMajor } = request
+  if (!complete && httpVersionMajor === 1) response.setHeader('Connection', 'close')
+  response.writeHead(status, { ...headers, 'Content-Length': Buffer.byteLength(body) })
+  response.end(request.method === 'HEAD' ? undefined : body, () => {
+    if (!complete && httpVersionMajor === 2) (request as unknown as Http2ServerRequest).stream.close()
+  })
 }
 
 function plain(status: number, text: string, headers: OutgoingHttpHeaders = {}): Reply {

@@ -10,6 +10,7 @@ import { type ExtendedError, Forwarder, type ForwarderOptions } from './forwarde
 import type { Answer } from './scrub.ts'
 import { type DnssecFlags, ForwardError } from './upstream/group.ts'
 import type { UpstreamHealth } from './upstream/peer.ts'
+import { Waiting } from './waiting.ts'
 
 /** RFC 8767 section 5: how long a client waits for a fresh answer if there is a stale one. */
 const STALE_AFTER = 1.8 * SECOND
@@ -22,7 +23,7 @@ const STALE_TTL = 30
 
 /** Each waiting question holds sockets; each waiting client, some memory. */
 const MAX_QUESTIONS = 512
-const MAX_CLIENTS = 4096
+const MAX_WAITING = { total: 4096, perClient: 256 }
 
 /** What is known outside, and how it came to be known. */
 export interface Recursed extends Answer {
@@ -59,7 +60,7 @@ export class Recursor {
   readonly #failures: FailureCache
   readonly #asking = new Map<string, Asking>()
   readonly #log: Log
-  #clients = 0
+  readonly #waiting = new Waiting(MAX_WAITING)
 
   /** `isHome` tells the names that must stay inside. */
   constructor(options: RecursorOptions, isHome: (name: Name) => boolean) {
@@ -86,7 +87,11 @@ export class Recursor {
   /**
    * Answers within `patience` milliseconds. Never rejects: a failure is an answer too, with the reason.
    */
-  async answer(question: Question, flags: DnssecFlags, patience: number): Promise<Recursed> {
+  async answer(
+    question: Question,
+    flags: DnssecFlags & { client: string },
+    patience: number,
+  ): Promise<Recursed> {
     const key = keyOf(question.name, question.type, flags)
 
     // 1. Fresh from the cache.
@@ -101,18 +106,17 @@ export class Recursor {
     if (failure !== null) return kept === null ? fromFailure(failure) : stale(kept)
 
     // 3. The upstreams. A client waits for them less long if there is something stale to give.
-    if (this.#clients >= MAX_CLIENTS) return kept === null ? TOO_BUSY : stale(kept)
-    const asking = this.#ask(key, question, flags, kept !== null)
-    if (asking === null) return kept === null ? TOO_BUSY : stale(kept)
-    this.#clients += 1
+    if (!this.#waiting.enter(flags.client)) return kept === null ? TOO_BUSY : stale(kept)
     try {
+      const asking = this.#ask(key, question, flags, kept !== null)
+      if (asking === null) return kept === null ? TOO_BUSY : stale(kept)
       if (kept === null) return await within(patience, asking.answer, () => TOO_LATE)
       if (this.#forwarder.isFailing(question.name)) return stale(kept)
       const left = asking.since + STALE_AFTER - performance.now()
       const fresh = await within(Math.min(left, patience), asking.answer, () => stale(kept))
       return isFailure(fresh.rcode) ? stale(kept) : fresh
     } finally {
-      this.#clients -= 1
+      this.#waiting.leave(flags.client)
     }
   }
 

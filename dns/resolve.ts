@@ -34,6 +34,8 @@ export interface Resolution {
 export interface ResolveFlags extends DnssecFlags {
   /** Recursion desired: without it, only what is known here is told. */
   rd: boolean
+  /** Who waits for the answer: no client may have all the places. */
+  client: string
 }
 
 /** Everything that answers can come from. */

@@ -53,6 +53,8 @@ export interface Response {
   /** What was asked, where that could be read. */
   question: Question | null
   rcode: number
+  /** Whether it answers a good signature with one. */
+  isSigned?: boolean
   /** Where the answer comes from; null where the message alone decided. */
   source: Resolution['source'] | null
   upstream: string | null
@@ -145,7 +147,8 @@ export async function respond(bytes: Uint8Array, client: Client, services: Servi
 
   // 6. The answer.
   const { rd, cd } = query
-  const resolution = await services.resolve(question, { rd, cd, dnssecOk: edns?.dnssecOk ?? false })
+  const dnssecOk = edns?.dnssecOk ?? false
+  const resolution = await services.resolve(question, { rd, cd, dnssecOk, client: client.address })
   const { rcode, aa, answers, authorities, additionals, extendedError, source, upstream, reusableFor } =
     resolution
   const response = responseTo(query, {

@@ -8,11 +8,15 @@ import { printRecord } from '../wire/presentation.ts'
 import { CLASS, isMetaType, rcodeName, TYPE, typeNumber } from '../wire/registry.ts'
 import { Access, networkOf } from './access.ts'
 import { type DotCertificate, DotListener, type DotOptions } from './dot.ts'
+import { ENTRY_SOURCES } from './fast/answerTable.ts'
 import { BatchedUdp } from './fast/batchedUdp.ts'
 import { openLibc } from './fast/libc.ts'
 import type { StopHandle } from './fast/state.ts'
 import type { Designated } from './gatewayRecords.ts'
+import { type DnsFigures, withBatches } from './metrics.ts'
+import { QueryLog, type QueryLogSettings } from './queryLog.ts'
 import { RebindingGuard } from './rebinding.ts'
+import { Reception } from './reception.ts'
 import { Recursor } from './recursor.ts'
 import { type Resolution, resolve } from './resolve.ts'
 import { type Answer, type Resolve, respond, type Update } from './respond.ts'
@@ -51,6 +55,8 @@ export interface DnsServerOptions {
   clients?: readonly string[]
   /** Networks whose hosts are not, though their addresses are private. */
   outside?: readonly string[]
+  /** Missing for none, and for no care of files that are there. */
+  queryLog?: QueryLogSettings
   /** The household's zone: lower-case, no final dot. */
   domain: string
   /** The name server of that zone. */
@@ -125,6 +131,8 @@ export class DnsServer {
   readonly #update: Update | undefined
   #udp: Udp | null = null
   readonly #access: Access
+  readonly #queryLog: QueryLog | null
+  readonly #reception: Reception
   readonly #connections: Connections
   readonly #handshakes: Connections
   #listeners: TcpListener[] = []
@@ -144,8 +152,15 @@ export class DnsServer {
     this.#handshakes = new Connections({ ...HANDSHAKES, clientOf })
     this.#zones = new Zones({ ...options, forwarded: options.forward.map(({ zone }) => zone) })
     this.#keyring = new Keyring(options.keys ?? [], options.clock)
-    this.answer = answerSigned(this.#respond, { ...options, keyring: this.#keyring })
-    this.#update = options.update && new UpdateGate({ ...options, apply: options.update, zones: this.#zones }).update
+    this.#queryLog = options.queryLog === undefined ? null : new QueryLog(options.queryLog, options)
+    this.#reception = new Reception(answerSigned(this.#respond, { ...options, keyring: this.#keyring }), {
+      access: this.#access,
+      queryLog: this.#queryLog,
+      clock: options.clock,
+    })
+    this.answer = this.#reception.answer
+    this.#update =
+      options.update && new UpdateGate({ ...options, apply: options.update, zones: this.#zones }).update
     this.replaceZone(options.zone)
   }
 
@@ -209,7 +224,7 @@ export class DnsServer {
     }
     const question = { name: readName(name, this.#options.domain), type: number, class: CLASS.IN }
     const start = this.#options.clock.now()
-    const resolution = await this.#resolve(question, { rd: true, dnssecOk: false, cd: false })
+    const resolution = await this.#resolve(question, { rd: true, dnssecOk: false, cd: false, client: '' })
     const { rcode, source, upstream, age, extendedError, answers } = resolution
     return {
       name: question.name.toString(),
@@ -221,6 +236,32 @@ export class DnsServer {
       answers: answers.map(printRecord),
       ...(extendedError !== null && { reason: extendedError.text }),
     }
+  }
+
+  /** What was counted since the start. */
+  figures(): DnsFigures {
+    const batches = this.#udp?.counters() ?? null
+    const responses = this.#reception.counter.snapshot()
+    return {
+      ...(batches === null ? responses : withBatches(responses, batches, ENTRY_SOURCES)),
+      limited: this.#reception.limiter.counts,
+      cached: this.#recursor.kept,
+      batches: batches === null ? null : { entries: batches.entries, dropped: batches.dropped },
+      connections: this.#connections.counts,
+      handshakes: this.#handshakes.counts,
+      queryLog: this.#queryLog?.counts ?? null,
+      upstreams: this.health(),
+    }
+  }
+
+  /** Resolves when every query answered so far is in the log's files. */
+  async flushQueryLog(): Promise<void> {
+    await this.#queryLog?.flush()
+  }
+
+  /** Removes the whole log. */
+  async clearQueryLog(): Promise<void> {
+    await this.#queryLog?.clear()
   }
 
   /** How the upstreams are doing. */
@@ -237,6 +278,7 @@ export class DnsServer {
   async close(): Promise<void> {
     this.#recursor.close()
     await this.#closeListeners()
+    await this.#queryLog?.close()
   }
 
   readonly #resolve: Resolve = (question, flags) =>
@@ -247,11 +289,7 @@ export class DnsServer {
     })
 
   readonly #respond: Answer = (query, client) =>
-    respond(
-      query,
-      { ...client, isLocal: this.#access.isLocalAddress(client.address) },
-      { resolve: this.#resolve, update: this.#update },
-    )
+    respond(query, client, { resolve: this.#resolve, update: this.#update })
 
   #told({ deltas, problems }: ZonesChange): ZoneDelta[] {
     for (const problem of problems) this.#options.log.warn({ problem }, 'zone data is partly unusable')

@@ -39,7 +39,7 @@ export function answerSigned(answer: Answer, options: { keyring: Keyring; clock:
         const { key, mac, message, signer } = checked
         const signature = { key, mac, octets: signer.octets }
         const response = await answer(message, { ...client, signature })
-        return { ...response, messages: signAll(response.messages, signer), reusableFor: 0 }
+        return { ...response, messages: signAll(response.messages, signer), isSigned: true, reusableFor: 0 }
       }
     }
   }

@@ -91,14 +91,14 @@ export class Keyring {
     if (found === 'none') return { outcome: 'unsigned' }
     if (found === 'misplaced') return { outcome: 'malformed' }
 
-    const { tsig, message } = found
+    const { tsig, message, digested } = found
     const key = this.#keys.get(tsig.keyName.key)
     if (key === undefined || tsig.algorithm.key !== algorithmName(key.algorithm).key) {
       return failed(tsig, TSIG_ERROR.BADKEY)
     }
     const whole = HASHES[key.algorithm].octets
     if (tsig.mac.length > whole || tsig.mac.length < Math.max(10, whole / 2)) return { outcome: 'malformed' }
-    const mac = macOf(key, [message, variables(tsig)])
+    const mac = macOf(key, [...digested, variables(tsig)])
     if (!timingSafeEqual(mac.subarray(0, tsig.mac.length), tsig.mac)) return failed(tsig, TSIG_ERROR.BADSIG)
 
     const signer = new Signer(key, this.#clock, tsig.mac)
@@ -182,8 +182,8 @@ export function isSignedResponse(
   try {
     const found = findTsig(response)
     if (typeof found === 'string') return false
-    const { tsig, message } = found
-    const mac = macOf(key, [u16(requestMac.length), requestMac, message, variables(tsig)])
+    const { tsig, digested } = found
+    const mac = macOf(key, [u16(requestMac.length), requestMac, ...digested, variables(tsig)])
     return (
       tsig.keyName.key === Name.parse(key.name).key &&
       tsig.algorithm.key === algorithmName(key.algorithm).key &&
@@ -210,8 +210,10 @@ interface Tsig {
 
 interface Found {
   tsig: Tsig & { mac: Buffer }
-  /** The message as it was before it was signed. */
+  /** The message without its signature. */
   message: Buffer
+  /** The same as it was signed: with the id it had then, which may have changed on the way. */
+  digested: Uint8Array[]
 }
 
 /**
@@ -245,9 +247,8 @@ function findTsig(bytes: Uint8Array): Found | 'none' | 'misplaced' {
 
   const { tsig, originalId } = readTsig(reader, at)
   const message = Buffer.from(bytes.subarray(0, at))
-  message.writeUInt16BE(originalId, 0)
   message.writeUInt16BE(additionals! - 1, 10)
-  return { tsig, message }
+  return { tsig, message, digested: [u16(originalId), message.subarray(2)] }
 }
 
 function skipName(reader: Reader): void {

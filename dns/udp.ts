@@ -2,7 +2,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { reasonOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
-import type { StopHandle } from './fast/state.ts'
+import type { LoopState, StopHandle } from './fast/state.ts'
 import type { Answer } from './respond.ts'
 
 /** The ways DNS over UDP is done: one socket an address either way. */
@@ -14,6 +14,8 @@ export interface Udp {
   start(): void
   /** What was answered before may be answered otherwise from now on. */
   forget(): void
+  /** What was answered without asking for it; null where that never happens. */
+  counters(): ReturnType<LoopState['snapshot']> | null
   close(): Promise<void>
 }
 
@@ -38,6 +40,10 @@ export class DgramUdp implements Udp {
 
   /** Nothing is kept here. */
   forget(): void {}
+
+  counters(): null {
+    return null
+  }
 
   async close(): Promise<void> {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()))

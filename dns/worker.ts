@@ -47,6 +47,9 @@ function functionsOf() {
     patchZone: (...args: Parameters<DnsServer['patchZone']>) => void server.patchZone(...args),
     setKeys: (...args: Parameters<DnsServer['setKeys']>) => server.setKeys(...args),
     setCertificate: (...args: Parameters<DnsServer['setCertificate']>) => server.setCertificate(...args),
+    figures: () => server.figures(),
+    flushQueryLog: () => server.flushQueryLog(),
+    clearQueryLog: () => server.clearQueryLog(),
     explain: (...args: Parameters<DnsServer['explain']>) => server.explain(...args),
     answer: async (...args: Parameters<DnsServer['answer']>) => {
       const response = await server.answer(...args)

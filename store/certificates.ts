@@ -108,6 +108,23 @@ export async function lastExpiryOfName(db: Db, name: string, now: number): Promi
   return row?.last ?? null
 }
 
+/** Which of some names have a certificate that is not expired, revoked or not. */
+export async function findCertifiedNames(
+  db: Db,
+  names: readonly string[],
+  now: number,
+): Promise<Set<string>> {
+  const rows = await db
+    .selectFrom('certificates')
+    .innerJoin('certificate_names', 'certificate_names.serial', 'certificates.serial')
+    .select('certificate_names.name')
+    .distinct()
+    .where('certificate_names.name', 'in', names)
+    .where('not_after', '>', now)
+    .execute()
+  return new Set(rows.map(({ name }) => name))
+}
+
 /** Marks a certificate as revoked; false if it already was, in which case the first reason stands. */
 export async function markRevoked(tx: Tx, serial: string, reason: number): Promise<boolean> {
   const result = await tx.db

@@ -53,6 +53,29 @@ export async function findDeviceByName(db: Db, name: string): Promise<Device | n
   return row === undefined ? null : findDevice(db, row.device_id)
 }
 
+/** Which of some names belong to devices, and which of some addresses. */
+export async function findHeld(
+  db: Db,
+  wanted: { names: readonly string[]; addresses: readonly string[] },
+): Promise<{ names: Set<string>; addresses: Set<string> }> {
+  const names = await db
+    .selectFrom('device_names')
+    .select('name')
+    .where('name', 'in', wanted.names)
+    .where('until', 'is', null)
+    .execute()
+  const addresses = await db
+    .selectFrom('device_addresses')
+    .select('address')
+    .where('address', 'in', wanted.addresses)
+    .where('until', 'is', null)
+    .execute()
+  return {
+    names: new Set(names.map(({ name }) => name)),
+    addresses: new Set(addresses.map(({ address }) => address)),
+  }
+}
+
 /** A device that has this address now, or null. */
 export async function findDeviceByAddress(db: Db, address: string): Promise<Device | null> {
   const row = await db

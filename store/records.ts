@@ -78,6 +78,15 @@ export async function readRecordsOf(
   return { records, total }
 }
 
+/** All records that have one source. */
+export async function listRecordsFrom(db: Db, source: RecordSource): Promise<ZoneRecord[]> {
+  return db
+    .selectFrom('dns_records')
+    .select(['owner', 'type', 'ttl', 'data'])
+    .where('source', '=', source)
+    .execute()
+}
+
 /** The records of some owners. */
 export async function listRecordsOf(db: Db, owners: readonly string[]): Promise<ZoneRecord[]> {
   if (owners.length === 0) return []

@@ -85,8 +85,10 @@ export async function readHostsAround(
 async function readSerial(db: Db): Promise<number> {
   const last = await db
     .selectFrom('changes')
-    .select((columns) => columns.fn.max('seq').as('seq'))
+    .select('seq')
     .where('kind', 'in', ZONE_CHANGES)
+    .orderBy('seq', 'desc')
+    .limit(1)
     .executeTakeFirst()
   return last?.seq ?? 1
 }

@@ -74,6 +74,8 @@ const FORMATS: ReadonlyMap<number, RdataFormat> = new Map([
     [TYPE.DNAME]: ['name'],
     [TYPE.DS]: ['u16', 'u8', 'u8', 'hex'],
     [TYPE.SSHFP]: ['u8', 'u8', 'hex'],
+    [TYPE.RRSIG]: ['u16', 'u8', 'u8', 'u32', 'u32', 'u32', 'u16', 'name', 'opaque'],
+    [TYPE.NSEC]: ['name', 'opaque'],
     [TYPE.DNSKEY]: ['u16', 'u8', 'u8', 'base64'],
     [TYPE.DHCID]: ['base64'],
     [TYPE.TLSA]: ['u8', 'u8', 'u8', 'hex'],

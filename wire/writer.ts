@@ -1,6 +1,7 @@
 import type { Name } from './name.ts'
 
-/** The largest offset that the 14 bits of a compression pointer reach. */
+/** The upper two bits of a compression pointer, and the largest offset that the other 14 reach. */
+const POINTER = 0xc000
 const MAX_POINTER = 0x3fff
 
 /**
@@ -45,19 +46,19 @@ export class Writer {
       this.#latin1(wire, wire.length)
       return
     }
-    let labels = 0
+    const start = this.#length
+    let end = 0
     let earlier: number | undefined
-    while (wire.charCodeAt(labels) !== 0) {
-      const rest = labels === 0 ? wire : wire.slice(labels)
+    while (wire.charCodeAt(end) !== 0) {
+      const rest = end === 0 ? wire : wire.slice(end)
       earlier = this.#nameOffsets.get(rest)
       if (earlier !== undefined) break
-      const offset = this.#length + labels
-      if (offset <= MAX_POINTER) this.#nameOffsets.set(rest, offset)
-      labels += 1 + wire.charCodeAt(labels)
+      if (start + end <= MAX_POINTER) this.#nameOffsets.set(rest, start + end)
+      end += 1 + wire.charCodeAt(end)
     }
-    if (labels > 0) this.#latin1(wire, labels)
+    if (end > 0) this.#latin1(wire, end)
     if (earlier === undefined) this.u8(0)
-    else this.u16(0xc000 | earlier)
+    else this.u16(POINTER | earlier)
   }
 
   /** Overwrites two octets that are already written: a length or a count known only afterwards. */

@@ -23,7 +23,13 @@ export interface GatewayStatus {
   /** `expiringSoon`: those of `valid` that should have been renewed by now. */
   certificates: { valid: number; revoked: number; expiringSoon: number }
   /** `names` that the home's zone holds; `upstreams` in use, the system's included. */
-  dns: { port: number; names: number; upstreams: string[] }
+  dns: {
+    port: number
+    names: number
+    upstreams: string[]
+    /** Those of them that did not answer when they were asked last. */
+    failing: string[]
+  }
   listeners: { name: string; url: string }[]
 }
 
@@ -145,9 +151,17 @@ function devices({ devices: { active, suspended } }: GatewayStatus): Finding {
   return good(part, `${counted(active, 'device is', 'devices are')} active${rest}.`)
 }
 
-function dns({ dns: { port, names, upstreams } }: GatewayStatus): Finding {
+function dns({ dns: { port, names, upstreams, failing } }: GatewayStatus): Finding {
   const part = 'DNS'
   const home = `Port ${port} answers for ${counted(names, 'name', 'names')} in the home`
+  if (upstreams.length > 0 && failing.length === upstreams.length) {
+    return {
+      part,
+      level: 'notice',
+      sentence: `${home}. About the rest it asks ${upstreams.join(', ')}, without an answer at the moment.`,
+      action: html`Names at home go on working. See whether the internet is gone.`,
+    }
+  }
   if (upstreams.length > 0) return good(part, `${home}, and asks ${upstreams.join(', ')} about the rest.`)
   return {
     part,

@@ -10,15 +10,17 @@ export interface StatusOptions {
   domain: string
   /** Asked at every view. A failure shows as a page that says so, with status 503. */
   status: () => Promise<GatewayStatus>
+  /** Names the parts of the gateway that do not work. */
+  failing: () => Promise<readonly string[]>
 }
 
 /**
  * The read-only status page `/`, what it loads, and `/healthz`.
  *
- * For the https listener. `/healthz` says that the listener answers, no more; the onboarding page asks
- * it from another origin, so it must stay free of `Cross-Origin-Resource-Policy`.
+ * For the https listener. The onboarding page asks `/healthz` from another origin, so it must stay free
+ * of `Cross-Origin-Resource-Policy`.
  */
-export function statusRoutes({ domain, status }: StatusOptions): Router {
+export function statusRoutes({ domain, status, failing }: StatusOptions): Router {
   const style = asset('/status.css', new URL('../pages.css', import.meta.url), 'text/css; charset=utf-8')
   const icon = asset('/favicon.svg', new URL('../favicon.svg', import.meta.url), 'image/svg+xml')
 
@@ -38,10 +40,12 @@ export function statusRoutes({ domain, status }: StatusOptions): Router {
     }
   })
 
-  router.get('/healthz', (ctx) => {
+  router.get('/healthz', async (ctx) => {
+    const parts = await failing()
     ctx.set('Cache-Control', 'no-store')
     ctx.type = 'text/plain; charset=utf-8'
-    ctx.body = 'ok\n'
+    ctx.status = parts.length === 0 ? 200 : 503
+    ctx.body = parts.length === 0 ? 'ok\n' : `not working: ${parts.join(', ')}\n`
   })
 
   router.get('/status.css', style.serve)

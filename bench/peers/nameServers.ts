@@ -4,7 +4,7 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { HomeDevice } from '../home.ts'
 import type { Session } from '../session.ts'
-import { type Peer, startPeer } from './server.ts'
+import { type Peer, startPeer, written } from './server.ts'
 
 /** Knot, unbound and dnsmasq, those that are installed, each answering A for the devices of a home. */
 export async function startNameServers(session: Session, devices: readonly HomeDevice[]): Promise<Peer[]> {
@@ -104,10 +104,4 @@ ${devices.map(({ name, address }) => `host-record=${name},${address}`).join('\n'
     args: (port) => ['-k', '-C', written(cwd, 'dnsmasq.conf', config(port))],
     ready: answers(devices[0]!),
   })
-}
-
-function written(directory: string, name: string, text: string): string {
-  const path = join(directory, name)
-  writeFileSync(path, text)
-  return path
 }

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../test/support/ports.ts'
 import { processTree } from '../measure.ts'
 import type { Session } from '../session.ts'
 
@@ -84,13 +85,9 @@ function signal(pids: readonly number[], name: NodeJS.Signals): void {
   }
 }
 
-/** A TCP and UDP port that nobody has on 127.0.0.1 at this moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port is free on 127.0.0.1')
-  return address.port
+/** Writes a peer's configuration into its directory; the path. */
+export function written(directory: string, name: string, text: string): string {
+  const path = join(directory, name)
+  writeFileSync(path, text)
+  return path
 }

@@ -41,7 +41,8 @@ export function addAuditCommand(program: Command, cli: Cli): void {
 
 const UNITS: Record<string, number> = { m: MINUTE, h: HOUR, d: DAY }
 
-function readTime(text: string): number {
+/** A date, or how long ago, as milliseconds since 1970. */
+export function readTime(text: string): number {
   const age = /^(\d{1,6})([mhd])$/.exec(text)
   const time = age === null ? Date.parse(text) : Date.now() - Number(age[1]) * UNITS[age[2]!]!
   if (Number.isNaN(time))

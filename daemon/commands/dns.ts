@@ -1,14 +1,28 @@
 import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError } from 'commander'
 import { HearthError, reasonOf } from '../../base/errors.ts'
+import type { LoggedQuery } from '../../dns/queryLog.ts'
 import { type Cli, facts, table } from '../cli.ts'
+import { readTime } from './audit.ts'
 import { addDnsKeyCommands } from './dnsKey.ts'
 
-interface HandRecord {
+interface KeptRecord {
   owner: string
   type: string
   ttl: number
   data: string
+}
+
+interface ListedRecord extends KeptRecord {
+  source: 'hand' | 'update' | 'lease'
+}
+
+interface LogOptions {
+  since?: number
+  client?: string
+  name?: string
+  limit: number
+  clear?: boolean
 }
 
 class FileError extends HearthError<'FILE_UNREADABLE'> {}
@@ -18,13 +32,20 @@ export function addDnsCommands(program: Command, cli: Cli): void {
 
   dns
     .command('list')
-    .description('the records added by hand')
+    .description('the records added by hand, by updates and from leases')
     .action(async () => {
-      const records = await cli.call<HandRecord[]>('dns.list')
+      const records = await cli.call<ListedRecord[]>('dns.list')
+      const others = records.some(({ source }) => source !== 'hand')
       cli.print(records, () =>
         table(
-          ['NAME', 'TTL', 'TYPE', 'DATA'],
-          records.map(({ owner, ttl, type, data }) => [owner, String(ttl), type, data]),
+          ['NAME', 'TTL', 'TYPE', ...(others ? ['FROM'] : []), 'DATA'],
+          records.map(({ owner, ttl, type, source, data }) => [
+            owner,
+            String(ttl),
+            type,
+            ...(others ? [source] : []),
+            data,
+          ]),
         ),
       )
     })
@@ -37,7 +58,7 @@ export function addDnsCommands(program: Command, cli: Cli): void {
     .argument('<data...>', 'as in a master file')
     .option('--ttl <seconds>', 'how long it may be kept', wholeNumber)
     .action(async (owner: string, type: string, data: string[], { ttl }: { ttl?: number }) => {
-      const added = await cli.call<HandRecord>('dns.add', { owner, type, data: recordData(type, data), ttl })
+      const added = await cli.call<KeptRecord>('dns.add', { owner, type, data: recordData(type, data), ttl })
       cli.print(added, `${added.owner}. ${added.ttl} ${added.type} ${added.data}`)
     })
 
@@ -48,7 +69,7 @@ export function addDnsCommands(program: Command, cli: Cli): void {
     .argument('[type]')
     .argument('[data...]')
     .action(async (owner: string, type: string | undefined, data: string[]) => {
-      const { removed } = await cli.call<{ removed: HandRecord[] }>('dns.remove', {
+      const { removed } = await cli.call<{ removed: KeptRecord[] }>('dns.remove', {
         owner,
         type,
         data: type !== undefined && data.length > 0 ? recordData(type, data) : undefined,
@@ -72,6 +93,42 @@ export function addDnsCommands(program: Command, cli: Cli): void {
       const { file } = await cli.call<{ file: string }>('dns.export')
       if (cli.json) cli.print({ file }, '')
       else cli.write(file)
+    })
+
+  dns
+    .command('log')
+    .description('who asked for what, the newest last')
+    .option('--since <time>', 'a date (2026-11-24, 2026-11-24T08:00:00Z) or an age (90m, 24h, 7d)', readTime)
+    .option('--client <address>', 'only what this client asked')
+    .option('--name <name>', 'only this name and those below it')
+    .option('--limit <number>', 'no more lines than that', readLimit, 100)
+    .option('--clear', 'remove the whole log')
+    .action(async ({ clear, ...filter }: LogOptions) => {
+      if (clear === true) {
+        cli.print(await cli.call('dns.log.clear'), 'removed: the whole query log')
+        return
+      }
+      const { enabled, queries } = await cli.call<{ enabled: boolean; queries: LoggedQuery[] }>(
+        'dns.log',
+        filter,
+      )
+      if (!enabled)
+        cli.note('queries are not logged now; dns.queryLog.enabled: true in the configuration does it')
+      cli.print(queries, () =>
+        table(
+          ['TIME', 'CLIENT', 'VIA', 'NAME', 'TYPE', 'ANSWER', 'FROM', 'MS'],
+          queries.map(({ at, client, transport, name, type, rcode, source, upstream, ms }) => [
+            at,
+            client,
+            transport,
+            name,
+            type,
+            rcode,
+            [source, upstream].filter((part) => part !== undefined).join(', '),
+            String(ms),
+          ]),
+        ),
+      )
     })
 
   addDnsKeyCommands(dns, cli)
@@ -120,6 +177,11 @@ function readMasterFile(path: string): string {
   } catch (error) {
     throw new FileError('FILE_UNREADABLE', `the file ${path} cannot be read: ${reasonOf(error)}`)
   }
+}
+
+function readLimit(text: string): number {
+  if (!/^[1-9]\d{0,3}$|^10000$/.test(text)) throw new InvalidArgumentError('write a number up to 10000')
+  return Number(text)
 }
 
 function wholeNumber(text: string): number {

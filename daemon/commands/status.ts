@@ -14,6 +14,10 @@ export function addStatusCommand(program: Command, cli: Cli): void {
 
 function describe(status: StatusReport): string {
   const { certificates, devices, dns } = status
+  const upstreams = dns.health.map(({ upstream, zone, state, srtt }) => {
+    const how = state === 'healthy' ? `${srtt} ms` : state
+    return `${upstream} (${zone === null ? '' : `${zone}, `}${how})`
+  })
   return facts([
     ['Version', `${status.version}, process ${status.pid}, since ${status.startedAt}`],
     ['Domain', status.domain],
@@ -23,8 +27,10 @@ function describe(status: StatusReport): string {
     ['Enrollment', status.listeners.est],
     [
       'DNS',
-      `${dns.addresses.join(', ')} port ${dns.port}; ${dns.names} names; upstreams: ${dns.upstreams.join(', ') || 'none'}`,
+      `${dns.addresses.join(', ')} port ${dns.port}; ${dns.names} names; upstreams: ${upstreams.join(', ') || 'none'}`,
     ],
+    ['DNS over TLS', dns.dotPort === null ? 'off' : `port ${dns.dotPort}`],
+    ['DNS over HTTPS', dns.doh],
     ['Root', `${status.root.subject}, until ${status.root.notAfter}`],
     ['Fingerprint', grouped(status.root.sha256)],
     ['Issuer', `${status.issuer.id}, until ${status.issuer.notAfter}`],

@@ -19,7 +19,8 @@ const ENTRY = {
   ttlsStand: 37,
   rcode: 38,
   source: 39,
-  question: 40,
+  isCaseBound: 40,
+  question: 41,
 }
 
 /** No more records than that are worth going through for each response. */
@@ -118,7 +119,8 @@ export class AnswerTable {
     const isFresh =
       now >= this.#doubles[(entry + ENTRY.storedAt) >> 3]! &&
       now < this.#doubles[(entry + ENTRY.expiresAt) >> 3]!
-    return isFresh ? entry : 0
+    if (!isFresh || (octets[entry + ENTRY.isCaseBound] === 1 && !this.#isSameCase(entry, query))) return 0
+    return entry
   }
 
   /**
@@ -135,7 +137,7 @@ export class AnswerTable {
 
     const ttls = this.#ttlsOf(entry)
     const ttlCount = this.#halves[(entry + ENTRY.ttlCount) >> 1]!
-    const message = ttls + 2 * ttlCount
+    const message = this.#messageOf(entry)
     octets.copyWithin(at, message, message + messageLength)
     octets[at] = octets[questionAt - HEADER]!
     octets[at + 1] = octets[questionAt - HEADER + 1]!
@@ -174,6 +176,11 @@ export class AnswerTable {
     if (ttlCount < 0) return
 
     const { hash, questionAt, questionLength } = query
+    const isStanding = source !== 'cache'
+    const life = isStanding
+      ? reusableFor
+      : Math.min(reusableFor, 1000 * this.#smallestTtl(response, ttlCount))
+    if (life <= 0) return
     const ttlsAt = align(ENTRY.question + questionLength, 2)
     const size = align(ttlsAt + 2 * ttlCount + messageLength, 8)
     if (size > (this.#end - this.#start) >> 3) return
@@ -182,7 +189,7 @@ export class AnswerTable {
 
     const octets = this.#octets
     this.#doubles[(entry + ENTRY.storedAt) >> 3] = now
-    this.#doubles[(entry + ENTRY.expiresAt) >> 3] = now + reusableFor
+    this.#doubles[(entry + ENTRY.expiresAt) >> 3] = now + life
     this.#words[(entry + ENTRY.hash) >> 2] = hash
     this.#words[(entry + ENTRY.size) >> 2] = size
     this.#halves[(entry + ENTRY.type) >> 1] = query.type
@@ -190,7 +197,8 @@ export class AnswerTable {
     this.#halves[(entry + ENTRY.messageLength) >> 1] = messageLength
     this.#halves[(entry + ENTRY.ttlCount) >> 1] = ttlCount
     octets[entry + ENTRY.flags] = query.flags
-    octets[entry + ENTRY.ttlsStand] = source === 'cache' ? 0 : 1
+    octets[entry + ENTRY.ttlsStand] = isStanding ? 1 : 0
+    octets[entry + ENTRY.isCaseBound] = pointsIntoQuestion(response, questionLength) ? 1 : 0
     octets[entry + ENTRY.rcode] = response[3]! & 0xf
     octets[entry + ENTRY.source] = ENTRY_SOURCES.indexOf(source)
     for (let index = 0; index < questionLength; index += 1) {
@@ -210,6 +218,29 @@ export class AnswerTable {
 
   #ttlsOf(entry: number): number {
     return align(entry + ENTRY.question + this.#halves[(entry + ENTRY.questionLength) >> 1]!, 2)
+  }
+
+  #messageOf(entry: number): number {
+    return this.#ttlsOf(entry) + 2 * this.#halves[(entry + ENTRY.ttlCount) >> 1]!
+  }
+
+  #isSameCase(entry: number, { questionAt, questionLength }: PlainQuery): boolean {
+    const question = this.#messageOf(entry) + HEADER
+    for (let index = 0; index < questionLength; index += 1) {
+      if (this.#octets[question + index] !== this.#octets[questionAt + index]) return false
+    }
+    return true
+  }
+
+  #smallestTtl(response: Uint8Array, ttlCount: number): number {
+    let smallest = Number.POSITIVE_INFINITY
+    for (let index = 0; index < ttlCount; index += 1) {
+      const at = this.#ttlsAt[index]!
+      const ttl =
+        2 ** 24 * response[at]! + ((response[at + 1]! << 16) | (response[at + 2]! << 8) | response[at + 3]!)
+      smallest = Math.min(smallest, ttl)
+    }
+    return smallest
   }
 
   #age(at: number, ttls: number, ttlCount: number, age: number): void {
@@ -321,6 +352,20 @@ function lengthWithoutOpt(response: Uint8Array, { hasEdns, questionLength }: Pla
     response[length + 9] === 0 &&
     response[length + 10] === 0
   return isBareOpt && response[11]! > 0 ? length : 0
+}
+
+/**
+ * Whether names after the question may be written as the end of its name, and so share the case that it
+ * was asked in. Octets that only look like such a pointer count too: then only the same case finds the
+ * entry, and nothing is said wrongly.
+ */
+function pointsIntoQuestion(response: Uint8Array, questionLength: number): boolean {
+  const end = HEADER + questionLength
+  for (let at = end; at + 1 < response.length; at += 1) {
+    const low = response[at + 1]!
+    if (response[at] === 0xc0 && low > HEADER && low < end) return true
+  }
+  return false
 }
 
 function writeOpt(octets: Uint8Array, at: number, dnssecOk: boolean): void {

@@ -86,8 +86,7 @@ class Session {
   readonly #http: ClientHttp2Session
   readonly #path: string
   readonly #idle: NodeJS.Timeout
-  #failure: Error | null = null
-  #underWay = 0
+  readonly #waiting = new Set<(reason: unknown) => void>()
   #lastHeard = 0
   isOver = false
   hasAnswered = false
@@ -118,19 +117,21 @@ class Session {
     })
     this.#http.on('close', () => {
       if (!this.hasAnswered) onUnreachable()
-      this.end()
+      this.#fail(new Error('the server ended the session'))
     })
     this.#idle = setTimeout(() => this.#endIfIdle(), IDLE).unref()
   }
 
   async ask(query: Message, signal: AbortSignal): Promise<Message> {
     const since = performance.now()
-    this.#underWay += 1
     let stream: ClientHttp2Stream | undefined
+    let giveUp = (_reason: unknown) => {}
     try {
       return await settleOnce<Message>(
         signal,
         (resolve, reject) => {
+          giveUp = reject
+          this.#waiting.add(giveUp)
           const body = encodePadded(query)
           stream = this.#http.request({
             [constants.HTTP2_HEADER_METHOD]: 'POST',
@@ -144,30 +145,27 @@ class Session {
         },
         () => stream?.close(constants.NGHTTP2_CANCEL),
       )
-    } catch (error) {
-      if (signal.aborted && this.#lastHeard < since) this.#fail(new Error('the connection went silent'))
-      throw this.#failure ?? error
     } finally {
-      this.#underWay -= 1
-      if (this.#underWay === 0) this.#idle.refresh()
+      this.#waiting.delete(giveUp)
+      if (this.#waiting.size === 0) this.#idle.refresh()
+      if (signal.aborted && this.#lastHeard < since) this.#fail(new Error('the connection went silent'))
     }
   }
 
   end(): void {
-    if (this.#http.destroyed && this.isOver) return
-    this.isOver = true
-    clearTimeout(this.#idle)
-    this.#http.destroy()
+    this.#fail(new Error('the gateway is closing'))
   }
 
   #fail(reason: Error): void {
-    this.#failure ??= reason
-    this.end()
+    this.isOver = true
+    clearTimeout(this.#idle)
+    for (const giveUp of this.#waiting) giveUp(reason)
+    this.#http.destroy()
   }
 
   #endIfIdle(): void {
-    if (this.#underWay > 0) this.#idle.refresh()
-    else this.end()
+    if (this.#waiting.size > 0) this.#idle.refresh()
+    else this.#fail(new Error('the connection was idle'))
   }
 
   #collect(

@@ -66,7 +66,7 @@ export const WELL: GatewayStatus = {
   clock: { trusted: true },
   devices: { active: 7, suspended: 1 },
   certificates: { valid: 9, revoked: 2, expiringSoon: 0 },
-  dns: { port: 5300, names: 14, upstreams: ['udp://9.9.9.9'] },
+  dns: { port: 5300, names: 14, upstreams: ['udp://9.9.9.9'], failing: [] },
   listeners: [{ name: 'Console', url: 'https://gateway.home.arpa:8443/' }],
 }
 

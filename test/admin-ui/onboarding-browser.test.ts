@@ -33,7 +33,7 @@ beforeAll(async () => {
   root = createRoot(authority.path)
   secure = await listen(
     new Koa()
-      .use(statusRoutes({ domain: 'home.arpa', status: () => Promise.resolve(WELL) }).routes())
+      .use(statusRoutes({ domain: 'home.arpa', status: async () => WELL, failing: async () => [] }).routes())
       .callback(),
     root.gateway,
   )

@@ -106,7 +106,13 @@ describe('the findings', () => {
       'DNS',
       'notice',
       'Port 5300 answers for 1 name in the home, and for nothing else: there is nobody to ask about the internet.',
-      { dns: { port: 5300, names: 1, upstreams: [] } },
+      { dns: { port: 5300, names: 1, upstreams: [], failing: [] } },
+    ],
+    [
+      'DNS',
+      'notice',
+      'Port 5300 answers for 1 name in the home. About the rest it asks udp://9.9.9.9, without an answer at the moment.',
+      { dns: { port: 5300, names: 1, upstreams: ['udp://9.9.9.9'], failing: ['udp://9.9.9.9'] } },
     ],
   ])('%s, %s: %s', (part, level, sentence, change) => {
     const found = findings({ ...WELL, ...change })
@@ -126,9 +132,12 @@ describe('the page', () => {
   let listener: Listener
   let url: string
   let browser: BrowserContext
+  let failing: string[] = []
 
   beforeAll(async () => {
-    const app = new Koa().use(statusRoutes({ domain: 'home.arpa', status: () => answer() }).routes())
+    const app = new Koa().use(
+      statusRoutes({ domain: 'home.arpa', status: () => answer(), failing: async () => failing }).routes(),
+    )
     app.on('error', (error) => errors.push(error))
     listener = await listen(app.callback())
     url = `http://127.0.0.1:${listener.port}/`
@@ -235,5 +244,13 @@ describe('the page', () => {
     expect(await response.text()).toBe('ok\n')
     expect(response.headers.get('cross-origin-resource-policy')).toBeNull()
     expect((await fetch(`${url}healthz`, { method: 'HEAD' })).status).toBe(200)
+  })
+
+  test('/healthz names what does not work, with 503', async () => {
+    failing = ['store']
+    const response = await fetch(`${url}healthz`)
+    failing = []
+    expect(response.status).toBe(503)
+    expect(await response.text()).toBe('not working: store\n')
   })
 })

@@ -1,6 +1,6 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket as TcpSocket } from 'node:net'
 import { DAY, systemClock } from '../../base/clock.ts'
 import { createLog } from '../../base/log.ts'
 import { FrameReader, frame } from '../../dns/framing.ts'
@@ -103,8 +103,10 @@ export async function askTcp(port: number, messages: readonly Uint8Array[]): Pro
   return replies
 }
 
-/** What the scripted upstream says to one question: octets, or nothing at all. */
-export type Script = (asked: Message, transport: 'udp' | 'tcp') => Message | Uint8Array | 'silence'
+/** What the scripted upstream says to one question, now or later: octets, or nothing at all. */
+export type Script = (asked: Message, transport: 'udp' | 'tcp') => Said | Promise<Said>
+
+type Said = Message | Uint8Array | 'silence'
 
 /** A real server on loopback that answers by a script and writes down what it was asked. */
 export class ScriptedUpstream {
@@ -114,19 +116,26 @@ export class ScriptedUpstream {
   readonly #script: Script
   readonly #udp: Socket = createSocket('udp4')
   readonly #tcp: Server
+  readonly #sockets = new Set<TcpSocket>()
+  #closed = false
+  /** How many there were over TCP. */
+  connections = 0
 
   constructor(script: Script) {
     this.#script = script
-    this.#udp.on('message', (bytes, client) => {
-      const reply = this.#reply(bytes, 'udp')
-      if (reply !== null) this.#udp.send(reply, client.port, client.address)
+    this.#udp.on('message', async (bytes, client) => {
+      const reply = await this.#reply(bytes, 'udp')
+      if (reply !== null && !this.#closed) this.#udp.send(reply, client.port, client.address)
     })
     this.#tcp = createServer((socket) => {
+      this.connections += 1
+      this.#sockets.add(socket)
+      socket.on('close', () => this.#sockets.delete(socket))
       const frames = new FrameReader()
       socket.on('error', () => socket.destroy())
-      socket.on('data', (chunk) => {
+      socket.on('data', async (chunk) => {
         for (const bytes of frames.push(chunk as Buffer)) {
-          const reply = this.#reply(bytes, 'tcp')
+          const reply = await this.#reply(bytes, 'tcp')
           if (reply !== null) socket.write(frame(reply))
         }
       })
@@ -151,17 +160,22 @@ export class ScriptedUpstream {
     }
   }
 
+  cutConnections(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
   async close(): Promise<void> {
+    this.#closed = true
     this.#udp.close()
     this.#tcp.close()
   }
 
-  #reply(bytes: Buffer, transport: 'udp' | 'tcp'): Uint8Array | null {
+  async #reply(bytes: Buffer, transport: 'udp' | 'tcp'): Promise<Uint8Array | null> {
     const asked = decodeMessage(bytes)
     const [question] = asked.questions
     this.queries.push(asked)
     this.asked.push(`${transport} ${question!.name} ${typeName(question!.type)}`)
-    const answer = this.#script(asked, transport)
+    const answer = await this.#script(asked, transport)
     if (answer === 'silence') return null
     return answer instanceof Uint8Array ? answer : encodeMessage(answer)
   }

@@ -65,6 +65,14 @@ describe('a record by hand', () => {
       { owner: 'web.home.arpa', type: 'HTTPS', ttl: 300, data: '1 .' },
     ],
     [
+      { owner: 'kitchen.tv', type: 'A', data: '192.168.1.5' },
+      { owner: 'kitchen.tv.home.arpa', type: 'A', ttl: 300, data: '192.168.1.5' },
+    ],
+    [
+      { owner: '_airplay._tcp.tv', type: 'SRV', data: '0 0 7000 tv' },
+      { owner: '_airplay._tcp.tv.home.arpa', type: 'SRV', ttl: 300, data: '0 0 7000 tv.home.arpa.' },
+    ],
+    [
       { owner: 'NAS.example.com', type: 'A', data: '192.168.1.5' },
       { owner: 'nas.example.com', type: 'A', ttl: 300, data: '192.168.1.5' },
     ],
@@ -104,6 +112,9 @@ describe('a record by hand', () => {
       { owner: 'www.example.org.', type: 'A', data: '10.0.0.1' },
       'listed under dns.overrides',
     ],
+    ['OWNER_OUTSIDE', { owner: 'nas.example.org', type: 'A', data: '10.0.0.1' }, 'under dns.overrides'],
+    ['OWNER_OUTSIDE', { owner: 'nas.example.de', type: 'A', data: '10.0.0.1' }, 'under dns.overrides'],
+    ['OWNER_OUTSIDE', { owner: '*.example.dev', type: 'A', data: '10.0.0.1' }, 'under dns.overrides'],
     ['DELEGATION_REFUSED', { owner: 'nas.example.com', type: 'NS', data: 'ns' }, 'only names of that'],
     [
       'OWNER_OUTSIDE',

@@ -1,5 +1,6 @@
 import { DAY, HOUR, MINUTE, SECOND } from '../../base/clock.ts'
 import type { DnsServerOptions } from '../../dns/server.ts'
+import type { ZoneHost } from '../../store/zone.ts'
 import { parseMasterFile } from '../../wire/masterFile.ts'
 import type { Edns, Message, ResourceRecord } from '../../wire/message.ts'
 import { Name } from '../../wire/name.ts'
@@ -17,7 +18,10 @@ import { host } from './household.ts'
  *     domain NAME                        the household's zone, by default home.arpa
  *     override NAME                      a public domain of which single names are answered here
  *     host NAME ADDRESS...               a device; gateway.<domain> is always there
+ *     key HOST HEX                       SHA-256 of a key that the host has enrolled
+ *     service HOST TYPE PORT NAME        what it offers; with alpn=h2,h3 or txt=KEY=VALUE before NAME
  *     record OWNER TTL TYPE DATA         a record by hand
+ *     designated DOT DOH                 ports of the encrypted ways to the gateway that are told to resolvers
  *     upstreams KIND...                  scripted (the default), closed, none
  *     forward ZONE KIND                  a zone with an upstream of its own, scripted or closed
  *     rebinding allow NAME...            names outside that may have addresses of the home; or `rebinding off`
@@ -43,6 +47,7 @@ export interface Scenario {
   title: string
   domain: string
   overrides: string[]
+  designated: DnsServerOptions['designated']
   zone: DnsServerOptions['zone']
   upstreams: string[]
   forward: { zone: string; kind: string }[]
@@ -91,6 +96,21 @@ export function parseScenarios(text: string): Scenario[] {
     },
     override: ([name], scenario) => scenario.overrides.push(name!),
     host: ([name, ...addresses], scenario) => scenario.zone.hosts.push(host(name!, ...addresses)),
+    key: ([name, sha256], scenario) => hostOf(scenario, name!).keys.push({ sha256: sha256!, until: 0 }),
+    service: ([name, type, port, ...words], scenario) => {
+      const given = (key: string) =>
+        words.filter((word) => word.startsWith(key)).map((word) => word.slice(key.length))
+      hostOf(scenario, name!).services.push({
+        instance: words.filter((word) => !/^(alpn|txt)=/.test(word)).join(' '),
+        type: type!,
+        port: Number(port),
+        txt: given('txt='),
+        alpn: given('alpn=').flatMap((list) => list.split(',')),
+      })
+    },
+    designated: ([dot, doh], scenario) => {
+      scenario.designated = { dotPort: Number(dot), dohPort: Number(doh) }
+    },
     record: ([owner, ttl, type, ...data], scenario) =>
       scenario.zone.records.push({ owner: owner!, ttl: Number(ttl), type: type!, data: data.join(' ') }),
     upstreams: (kinds, scenario) => {
@@ -234,6 +254,7 @@ function emptyScenario(title: string): Scenario {
     title,
     domain: 'home.arpa',
     overrides: [],
+    designated: null,
     zone: { serial: 7, hosts: [], records: [] },
     upstreams: ['scripted'],
     forward: [],
@@ -249,6 +270,10 @@ function millisecondsOf(duration: string): number {
   const [, count, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(duration) ?? []
   if (unit === undefined) throw new Error(`${duration} is no duration`)
   return Number(count) * UNITS[unit]!
+}
+
+function hostOf(scenario: Scenario, name: string): ZoneHost {
+  return scenario.zone.hosts.find(({ names }) => names[0] === name)!
 }
 
 function addRecord(sections: Sections, line: string): void {

@@ -175,12 +175,15 @@ describe.each(['tcp', 'tls'] as const)('over %s', (transport) => {
     expect(busy.destroyed).toBe(false)
   })
 
-  test('a client that never finishes its query is cut off', async () => {
-    const socket = await open()
-    socket.write(frame(NAS).subarray(0, 9))
-    if (transport === 'tcp') await new Promise((resolve) => socket.resume().on('close', resolve))
-    await stillAnswers()
-  })
+  // The idle time-out of TLS is the same code, and thirty seconds long.
+  if (transport === 'tcp') {
+    test('a client that never finishes its query is cut off', async () => {
+      const socket = await open()
+      socket.write(frame(NAS).subarray(0, 9))
+      await new Promise((resolve) => socket.resume().on('close', resolve))
+      await stillAnswers()
+    })
+  }
 
   test('a flood of connections keeps no other client out', async () => {
     const flood = Array.from({ length: 700 }, (_, index) => {

@@ -187,7 +187,9 @@ describe('CERT-1: removing a device', () => {
       revocation_reason: 5,
     })
     expect((await findCredential(home.store.db, credential.id))!.expires_at).toBeLessThanOrEqual(clock.time)
-    expect((await readZone(home.store.db, home.clock.now())).hosts.flatMap((host) => host.names)).toEqual(['gateway.home.arpa'])
+    expect((await readZone(home.store.db, home.clock.now())).hosts.flatMap((host) => host.names)).toEqual([
+      'gateway.home.arpa',
+    ])
     expect(await findDevice(home.store.db, deviceId)).toMatchObject({
       state: 'removed',
       names: ['nas.home.arpa'],

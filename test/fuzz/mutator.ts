@@ -47,7 +47,7 @@ export class Mutator {
   next(): Buffer {
     let octets: Buffer = Buffer.from(this.#random.of(this.#messages))
     this.#landmarks = landmarksOf(octets)
-    for (let left = 1 + this.#random.below(3); left > 0; left -= 1) {
+    for (let left = this.#random.of([1, 1, 1, 2, 3]); left > 0; left -= 1) {
       octets = this.#random.of(this.#mutations)(octets)
     }
     return octets
@@ -80,7 +80,12 @@ export class Mutator {
     // A pointer where a label or another pointer was.
     (octets) => {
       const at = this.#random.of(this.#landmarks.labels)
-      const target = this.#random.of([at, at + 2, this.#random.of(this.#landmarks.labels), this.#random.below(300)])
+      const target = this.#random.of([
+        at,
+        at + 2,
+        this.#random.of(this.#landmarks.labels),
+        this.#random.below(300),
+      ])
       if (at + 2 <= octets.length) octets.writeUInt16BE(0xc000 | (target & 0x3fff), at)
       return octets
     },
@@ -104,7 +109,9 @@ export class Mutator {
     // Any octets put in.
     (octets) => {
       const at = this.#random.below(octets.length + 1)
-      const more = Buffer.from(Array.from({ length: 1 + this.#random.below(12) }, () => this.#random.below(256)))
+      const more = Buffer.from(
+        Array.from({ length: 1 + this.#random.below(12) }, () => this.#random.below(256)),
+      )
       return Buffer.concat([octets.subarray(0, at), more, octets.subarray(at)])
     },
   ]

@@ -95,11 +95,11 @@ describe('a response is given again', () => {
   test('with TTLs that run, or stand in a zone', () => {
     const { learn, ask } = tableOf(4096)
     learn(query('nas.home.arpa', 'A'), { answers })
-    const cached = [a('www.example.com', '192.0.2.1', 300), a('www.example.com', '192.0.2.2', 5)]
+    const cached = [a('www.example.com', '192.0.2.1', 300), a('www.example.com', '192.0.2.2', 8)]
     learn(query('www.example.com', 'A'), { answers: cached }, { source: 'cache' })
     const later = NOW + 7_900
     expect(ask(query('nas.home.arpa', 'A'), later)!.answers.map(({ ttl }) => ttl)).toEqual([60])
-    expect(ask(query('www.example.com', 'A'), later)!.answers.map(({ ttl }) => ttl)).toEqual([293, 0])
+    expect(ask(query('www.example.com', 'A'), later)!.answers.map(({ ttl }) => ttl)).toEqual([293, 1])
   })
 
   test('until its time is over, and never by a clock that was set back', () => {
@@ -116,6 +116,23 @@ describe('a response is given again', () => {
     learn(query('nas.home.arpa', 'A', { edns: EDNS }), { answers: many })
     expect(ask(query('nas.home.arpa', 'A'))).toBeNull()
     expect(ask(query('nas.home.arpa', 'A', { edns: EDNS }))!.answers).toHaveLength(40)
+  })
+
+  test('no longer than the first of its records may be kept', () => {
+    const { learn, ask } = tableOf(4096)
+    const mixed = [a('www.example.com', '192.0.2.1', 300), a('www.example.com', '192.0.2.2', 5)]
+    learn(query('www.example.com', 'A'), { answers: mixed }, { source: 'cache' })
+    expect(ask(query('www.example.com', 'A'), NOW + 4_999)).not.toBeNull()
+    expect(ask(query('www.example.com', 'A'), NOW + 5_000)).toBeNull()
+  })
+
+  test('where names in it end as the question does, only in the case it was asked in', () => {
+    const { learn, ask } = tableOf(4096)
+    const alias = { ...a('www.Home.arpa', '192.0.2.1'), type: TYPE.CNAME }
+    const data = Buffer.from(Name.parse('nas.Home.arpa').wire, 'latin1')
+    learn(query('www.Home.arpa', 'A'), { answers: [{ ...alias, data }] })
+    expect(ask(query('www.home.arpa', 'A'))).toBeNull()
+    expect(`${ask(query('www.Home.arpa', 'A'))!.answers[0]!.name}`).toBe('www.Home.arpa.')
   })
 
   test('the last one learned', () => {

@@ -1,0 +1,252 @@
+import type { Clock } from '../base/clock.ts'
+import { reasonOf } from '../base/errors.ts'
+import { addressOctets } from '../base/ip.ts'
+import type { Log } from '../base/log.ts'
+import { HOST_TTL, reverseName } from '../dns/hostRecords.ts'
+import type { Lease, LeaseFile } from '../dns/leases/lease.ts'
+import { LeaseFileError, LeaseReader } from '../dns/leases/leaseReader.ts'
+import { checkKeptForm, type RecordOptions } from '../dns/records.ts'
+import { REVERSE_APEXES } from '../dns/special.ts'
+import { deviceName } from '../enrollment/names.ts'
+import { findCertifiedNames } from '../store/certificates.ts'
+import type { Db, Store } from '../store/database.ts'
+import { findHeld } from '../store/devices.ts'
+import {
+  deleteRecords,
+  listRecordsFrom,
+  putRecords,
+  readRecordsOf,
+  type ZoneRecord,
+} from '../store/records.ts'
+import type { Change } from '../store/schema.ts'
+import { ALL_OWNERS, changesZone } from '../store/zone.ts'
+import { Name } from '../wire/name.ts'
+
+export interface LeaseRecordsOptions extends RecordOptions {
+  store: Store
+  clock: Clock
+  log: Log
+  files: readonly LeaseFile[]
+}
+
+const MAX_LEASES = 5000
+
+/** With more owners in one change than this, the zone is read anew as a whole. */
+const MAX_NAMED_OWNERS = 100
+
+/** What is said once is remembered, but not without end: names come from whoever joins the network. */
+const MAX_TOLD = 1000
+
+/** What a name of a lease may not have beside it: whoever put that there decides what the name means. */
+const DECIDING_TYPES: ReadonlySet<string> = new Set(['A', 'AAAA', 'CNAME', 'NS'])
+
+const REVERSE_ZONES: readonly Name[] = REVERSE_APEXES.map((apex) => Name.parse(apex))
+
+/** What the leases make of the zone. */
+interface Difference {
+  removed: ZoneRecord[]
+  added: ZoneRecord[]
+}
+
+/**
+ * Gives the hosts in DHCP lease files a name in the zone, for as long as their leases last.
+ *
+ * A lease takes a name only if nobody else has it: what a device is called, what people and updates have
+ * put into the zone, and names with a certificate that is still good stay what they are.
+ */
+export class LeaseRecords {
+  readonly #options: LeaseRecordsOptions
+  readonly #files: { reader: LeaseReader; leases: Lease[]; failure: string | null }[]
+  readonly #told = new Set<string>()
+  #last: Promise<void> = Promise.resolve()
+  #isQueued = false
+  /** When the next lease ends that is in the zone. */
+  #nextEnd = Number.POSITIVE_INFINITY
+
+  constructor(options: LeaseRecordsOptions) {
+    this.#options = options
+    this.#files = options.files.map((file) => ({ reader: new LeaseReader(file), leases: [], failure: null }))
+  }
+
+  /** From now on follows the files. Resolves when the zone says what they say. */
+  async start(): Promise<void> {
+    await this.#next(() => this.#look(true))
+    for (const { reader } of this.#files) reader.watch(() => void this.look(), this.#options.log)
+  }
+
+  /** Reads what has changed, and ends what is over. Never rejects for what a file says. */
+  look(): Promise<void> {
+    return this.#next(() => this.#look(false))
+  }
+
+  /** A name may have been taken or given back. Does not wait: what it does is a change itself. */
+  follow(changes: readonly Change[]): void {
+    if (this.#isQueued || !changes.some(changesZone) || this.#leases().length === 0) return
+    this.#isQueued = true
+    void this.#next(() => {
+      this.#isQueued = false
+      return this.#synchronise()
+    })
+  }
+
+  async close(): Promise<void> {
+    for (const { reader } of this.#files) reader.close()
+    await this.#last
+  }
+
+  #next(work: () => Promise<void>): Promise<void> {
+    this.#last = this.#last.then(work).catch((error) => {
+      this.#options.log.error({ err: error }, 'the DHCP leases could not be put into the zone')
+    })
+    return this.#last
+  }
+
+  async #look(always: boolean): Promise<void> {
+    let isNew = always || this.#options.clock.now() >= this.#nextEnd
+    for (const file of this.#files) {
+      try {
+        const leases = await file.reader.read()
+        if (file.failure !== null) this.#options.log.info(`well again: ${file.failure}`)
+        file.failure = null
+        if (leases === null) continue
+        file.leases = leases
+        isNew = true
+      } catch (error) {
+        if (!(error instanceof LeaseFileError)) throw error
+        // What is known from it stays until it ends: a file that is missing does not say that nobody is there.
+        if (file.failure !== error.message) this.#options.log.warn(error.message)
+        file.failure = error.message
+      }
+    }
+    if (isNew) await this.#synchronise()
+  }
+
+  /** Writes only if there is something to write. */
+  async #synchronise(): Promise<void> {
+    const { store, clock, log } = this.#options
+    const first = await this.#difference(store.db, clock.now())
+    if (first.added.length + first.removed.length === 0) return
+    const done = await store.transaction(async (tx) => {
+      const { removed, added } = await this.#difference(tx.db, tx.now)
+      for (const record of removed) await deleteRecords(tx, record)
+      await putRecords(tx, added, 'lease')
+      const owners = new Set([...removed, ...added].map(({ owner }) => owner))
+      for (const owner of owners.size > MAX_NAMED_OWNERS ? [ALL_OWNERS] : owners) {
+        await tx.change('dns.changed', owner)
+      }
+      return { added: added.length, removed: removed.length }
+    })
+    log.info(done, 'DHCP leases followed')
+  }
+
+  async #difference(db: Db, now: number): Promise<Difference> {
+    const hosts = this.#hosts(now)
+    const wanted = await this.#records(db, hosts, now)
+    const there = await listRecordsFrom(db, 'lease')
+    const [wantedLines, thereLines] = [new Set(wanted.map(line)), new Set(there.map(line))]
+    const removed = there.filter((record) => !wantedLines.has(line(record)))
+    const added = wanted.filter((record) => !thereLines.has(line(record)))
+    if (added.length === 0) return { removed, added }
+    const { total } = await readRecordsOf(db, [])
+    try {
+      checkKeptForm(added, { deviceNames: [], records: [], total: total - removed.length }, this.#options)
+      return { removed, added }
+    } catch (error) {
+      this.#tellOnce(`leases are left out: ${reasonOf(error)}`)
+      return { removed, added: [] }
+    }
+  }
+
+  /** The leases that hold, by the names they ask for. Of several with one name, the one that ends last counts. */
+  #hosts(now: number): Map<string, Lease[]> {
+    const holding = this.#leases().filter(({ expires }) => expires > now)
+    if (holding.length > MAX_LEASES) {
+      this.#tellOnce(`there are more than ${MAX_LEASES} leases: the others are left out`)
+    }
+    this.#nextEnd = Math.min(...holding.map(({ expires }) => expires))
+    const hosts = new Map<string, Lease[]>()
+    for (const lease of holding.slice(0, MAX_LEASES)) {
+      const name = this.#nameOf(lease)
+      if (name === null) continue
+      const others = hosts.get(name) ?? []
+      const rival = others.find(({ address }) => isIpv6(address) === isIpv6(lease.address))
+      if (rival !== undefined && rival.expires > lease.expires) continue
+      hosts.set(name, [...others.filter((other) => other !== rival), lease])
+    }
+    return hosts
+  }
+
+  #leases(): Lease[] {
+    return this.#files.flatMap(({ leases }) => leases)
+  }
+
+  /** What a host is called here. A domain that is not ours is that of another network, and means nothing. */
+  #nameOf({ hostname, address }: Lease): string | null {
+    const { domain, gatewayName } = this.#options
+    const bare = hostname.toLowerCase().replace(/\.$/, '')
+    try {
+      return deviceName(bare.endsWith(`.${domain}`) ? bare : bare.split('.')[0]!, domain, gatewayName)
+    } catch (error) {
+      this.#tellOnce(`the lease of ${address} gets no name: ${reasonOf(error)}`)
+      return null
+    }
+  }
+
+  async #records(db: Db, hosts: ReadonlyMap<string, Lease[]>, now: number): Promise<ZoneRecord[]> {
+    const names = [...hosts.keys()]
+    const addresses = [...hosts.values()].flat().map(({ address }) => address)
+    const held = await findHeld(db, { names, addresses })
+    const certified = await findCertifiedNames(db, names, now)
+    const owners = new Set([...names.flatMap(withNamesAbove), ...addresses.map(reverseOwner)])
+    const { records } = await readRecordsOf(db, [...owners])
+    const others = Map.groupBy(
+      records.filter(({ source }) => source !== 'lease'),
+      ({ owner }) => owner,
+    )
+    const isDecided = (name: string): boolean =>
+      held.names.has(name) ||
+      certified.has(name) ||
+      (others.get(name) ?? []).some(({ type }) => DECIDING_TYPES.has(type)) ||
+      withNamesAbove(name).some((above) =>
+        (others.get(above) ?? []).some(({ type }) => type === 'NS' && above !== this.#options.domain),
+      )
+
+    const wanted: ZoneRecord[] = []
+    for (const [name, leases] of hosts) {
+      if (isDecided(name)) {
+        this.#tellOnce(`the lease of ${leases[0]!.address} does not get the name ${name}: it is taken`)
+        continue
+      }
+      for (const { address } of leases) {
+        wanted.push({ owner: name, type: isIpv6(address) ? 'AAAA' : 'A', ttl: HOST_TTL, data: address })
+        const reverse = reverseOwner(address)
+        const isOurs = REVERSE_ZONES.some((zone) => Name.parse(reverse).isAtOrBelow(zone))
+        if (isOurs && !others.has(reverse) && !held.addresses.has(address)) {
+          wanted.push({ owner: reverse, type: 'PTR', ttl: HOST_TTL, data: `${name}.` })
+        }
+      }
+    }
+    return wanted
+  }
+
+  #tellOnce(what: string): void {
+    if (this.#told.has(what)) return
+    if (this.#told.size >= MAX_TOLD) this.#told.clear()
+    this.#told.add(what)
+    this.#options.log.warn(what)
+  }
+}
+
+const line = ({ owner, type, data }: ZoneRecord): string => `${owner} ${type} ${data}`
+
+const isIpv6 = (address: string): boolean => address.includes(':')
+
+function reverseOwner(address: string): string {
+  return reverseName(addressOctets(address)!).toString().replace(/\.$/, '')
+}
+
+/** `a.b.home.arpa`, `b.home.arpa`, `home.arpa`, `arpa`. */
+function withNamesAbove(name: string): string[] {
+  const labels = name.split('.')
+  return labels.map((_, index) => labels.slice(index).join('.'))
+}

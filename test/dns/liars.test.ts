@@ -1,0 +1,383 @@
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { createSecureServer, type Http2Stream, type ServerHttp2Stream } from 'node:http2'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals'
+import { FrameReader, frame } from '../../dns/framing.ts'
+import { parseUpstream } from '../../dns/upstream.ts'
+import { decodeMessage, encodeMessage, type Message, type ResourceRecord } from '../../wire/message.ts'
+import { Name } from '../../wire/name.ts'
+import { TYPE } from '../../wire/registry.ts'
+import { tempDirs } from '../support/tempDir.ts'
+import { askTcp, query, type Script, ScriptedUpstream, startServer } from './harness.ts'
+import { opensslCa } from './unboundPeer.ts'
+
+/**
+ * Upstreams that lie, stall or break the rules. Whatever they do, the client hears SERVFAIL or a clean
+ * answer before it would give up, and afterwards no socket is left.
+ */
+const newDir = tempDirs()
+let ca: string
+let identity: { key: Buffer; cert: Buffer }
+
+beforeAll(async () => {
+  const made = await opensslCa(newDir())
+  ca = readFileSync(made.ca, 'utf8')
+  identity = { key: readFileSync(made.key), cert: readFileSync(made.chain) }
+})
+
+let before: string[]
+beforeAll(() => {
+  before = sockets()
+})
+
+afterAll(async () => {
+  for (const end = Date.now() + 5000; sockets().length > before.length && Date.now() < end; ) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  expect(sockets()).toEqual(before)
+})
+
+const sockets = () =>
+  process.getActiveResourcesInfo().filter((resource) => /^(TCP|UDP|TLS|Pipe).*Wrap$/.test(resource))
+
+const NAME = 'www.example.com'
+
+/** The answer to a good client's question with that upstream, and the octets it takes. */
+async function answerWith(upstream: string): Promise<Message & { octets: number }> {
+  const server = await startServer({ upstreams: [parseUpstream(upstream)], upstreamCa: ca })
+  try {
+    const [bytes] = await askTcp(server.port, [encodeMessage(query(NAME, 'A'))])
+    return { ...decodeMessage(bytes!), octets: bytes!.length }
+  } finally {
+    await server.close()
+  }
+}
+
+const answer = (name: Name, ...last: number[]): ResourceRecord[] =>
+  last.map((octet) => ({
+    name,
+    type: TYPE.A,
+    class: 1,
+    ttl: 60,
+    data: Buffer.of(192, 0, octet >> 8, octet & 255),
+  }))
+
+const good = (asked: Message): Message => ({
+  ...asked,
+  qr: true,
+  answers: answer(asked.questions[0]!.name, 1),
+})
+
+describe('over UDP', () => {
+  const scripts: [string, Script][] = [
+    ['says nothing', () => 'silence'],
+    ['has another id', (asked) => ({ ...good(asked), id: asked.id ^ 1 })],
+    ['sends the question back', (asked) => asked],
+    [
+      'answers another question',
+      (asked) => ({ ...good(asked), questions: query('a.example', 'A').questions }),
+    ],
+    ['answers no question', (asked) => ({ ...good(asked), questions: [] })],
+    [
+      'sends octets that are no message',
+      (asked) => Buffer.from([asked.id >> 8, asked.id & 255, 0x81, 0x80, 9, 9, 9, 9, 9, 9, 9, 9, 9]),
+    ],
+    ['sends one octet', () => Buffer.of(0)],
+    ['truncates without end', (asked) => ({ ...asked, qr: true, tc: true })],
+    [
+      'answers with aliases in a circle',
+      (asked) => ({ ...asked, qr: true, answers: aliases(asked, (at) => at % 3) }),
+    ],
+    [
+      'answers with aliases without end',
+      (asked) => ({ ...asked, qr: true, answers: aliases(asked, (at) => at + 1) }),
+    ],
+    ['points to itself', (asked) => ({ ...asked, qr: true, answers: aliases(asked, () => 0).slice(0, 1) })],
+  ]
+
+  test.each(scripts)('an upstream that %s', async (_what, script) => {
+    const upstream = new ScriptedUpstream(script)
+    const { port } = await upstream.start()
+    try {
+      const { rcode, answers } = await answerWith(`udp://127.0.0.1:${port}`)
+      expect([rcode, answers]).toEqual([2, []])
+    } finally {
+      await upstream.close()
+    }
+  })
+
+  test('an answer as large as a message can be is passed on or refused, but not chewed on', async () => {
+    const many = Array.from({ length: 4000 }, (_, index) => index)
+    const upstream = new ScriptedUpstream((asked, transport) =>
+      transport === 'udp'
+        ? { ...asked, qr: true, tc: true }
+        : { ...asked, qr: true, answers: answer(asked.questions[0]!.name, ...many) },
+    )
+    const { port } = await upstream.start()
+    try {
+      const { rcode, answers, octets } = await answerWith(`udp://127.0.0.1:${port}`)
+      expect([rcode, answers.length]).toEqual([0, 4000])
+      expect(octets).toBeLessThan(65536)
+    } finally {
+      await upstream.close()
+    }
+  })
+
+  /** A hundred aliases from the question on, each to the one at the index that `next` tells. */
+  function aliases(asked: Message, next: (at: number) => number): ResourceRecord[] {
+    const owner = (at: number) => (at === 0 ? asked.questions[0]!.name : Name.parse(`n${at}.example.com`))
+    return Array.from({ length: 100 }, (_, at) => ({
+      name: owner(at),
+      type: TYPE.CNAME,
+      class: 1,
+      ttl: 60,
+      data: Buffer.from(owner(next(at)).wire, 'latin1'),
+    }))
+  }
+})
+
+/** What is done with a connection whose first query has been read. */
+const streamHabits: [string, (socket: Socket, asked: Message) => void][] = [
+  ['says nothing', () => {}],
+  ['closes', (socket) => socket.end()],
+  ['resets', (socket) => socket.resetAndDestroy()],
+  ['sends a length and nothing after it', (socket) => socket.write(Buffer.of(0x20, 0))],
+  ['sends a length of 0', (socket) => socket.write(Buffer.of(0, 0))],
+  [
+    'sends what is no message',
+    (socket, { id }) => socket.write(frame(Buffer.of(id >> 8, id & 255, ...Array(20).fill(255)))),
+  ],
+  ['drips one octet at a time', (socket, asked) => drip(socket, frame(encodeMessage(good(asked))))],
+  [
+    'never stops talking',
+    (socket, asked) => flood(socket, frame(encodeMessage({ ...good(asked), id: asked.id ^ 1 }))),
+  ],
+]
+
+describe.each([
+  ['tcp', () => createServer()],
+  ['tls', () => createTlsServer(identity)],
+] as const)('over %s', (scheme, make) => {
+  test.each(streamHabits)('an upstream that %s', async (_what, habit) => {
+    const server = make()
+    const port = await listen(server, scheme === 'tls' ? 'secureConnection' : 'connection', (socket) => {
+      const frames = new FrameReader()
+      socket.on('data', (chunk: Buffer) => {
+        for (const bytes of frames.push(chunk)) habit(socket, decodeMessage(bytes))
+      })
+    })
+    try {
+      expect((await answerWith(`${scheme}://127.0.0.1:${port}`)).rcode).toBe(2)
+    } finally {
+      await closed(server)
+    }
+  })
+
+  test('an upstream that closes after every answer is asked on a new connection', async () => {
+    const server = make()
+    const port = await listen(server, scheme === 'tls' ? 'secureConnection' : 'connection', (socket) => {
+      const frames = new FrameReader()
+      socket.on('data', (chunk: Buffer) => {
+        const [bytes] = frames.push(chunk)
+        if (bytes !== undefined) socket.end(frame(encodeMessage(good(decodeMessage(bytes)))))
+      })
+    })
+    const upstreams = [parseUpstream(`${scheme}://127.0.0.1:${port}`)]
+    const ours = await startServer({ upstreams, upstreamCa: ca })
+    try {
+      const names = ['a', 'b', 'c', 'd', 'e'].map((label) => `${label}.example.com`)
+      const answers = await Promise.all(names.map((name) => ours.explain(name, 'A')))
+      expect(answers.map(({ rcode }) => rcode)).toEqual(names.map(() => 'NOERROR'))
+    } finally {
+      await ours.close()
+      await closed(server)
+    }
+  })
+})
+
+describe('over TLS', () => {
+  test('an upstream that does not get through the handshake', async () => {
+    const server = createServer()
+    const port = await listen(server, 'connection', () => {})
+    try {
+      for (const upstream of [`tls://127.0.0.1:${port}`, `https://127.0.0.1:${port}/dns-query`]) {
+        expect((await answerWith(upstream)).rcode).toBe(2)
+      }
+    } finally {
+      await closed(server)
+    }
+  })
+
+  test('an upstream that knows nothing newer than TLS 1.1', async () => {
+    const server = createTlsServer({
+      ...identity,
+      minVersion: 'TLSv1',
+      maxVersion: 'TLSv1.1',
+      ciphers: 'ALL:@SECLEVEL=0',
+    })
+    const port = await listen(server, 'secureConnection', () => {})
+    try {
+      expect((await answerWith(`tls://127.0.0.1:${port}`)).rcode).toBe(2)
+    } finally {
+      await closed(server)
+    }
+  })
+})
+
+describe('over HTTPS', () => {
+  const type = { ':status': 200, 'content-type': 'application/dns-message' }
+  const habits: [string, (stream: ServerHttp2Stream, asked: Message) => void][] = [
+    ['says nothing', () => {}],
+    ['closes the session', (stream) => stream.session?.destroy()],
+    ['says that it goes away', (stream) => stream.session?.goaway()],
+    ['resets the stream', (stream) => stream.close(2)],
+    ['has trouble', (stream) => stream.respond({ ':status': 503 }, { endStream: true })],
+    [
+      'leads elsewhere',
+      (stream) => stream.respond({ ':status': 302, location: 'https://192.0.2.1/' }, { endStream: true }),
+    ],
+    ['shows a page', (stream) => page(stream)],
+    ['sends nothing', (stream) => stream.respond(type, { endStream: true })],
+    ['sends what is no message', (stream) => send(stream, Buffer.alloc(40, 255))],
+    ['sends more than a message', (stream) => send(stream, Buffer.alloc(200_000))],
+    [
+      'answers another question',
+      (stream, asked) =>
+        send(stream, encodeMessage({ ...good(asked), questions: query('a.example', 'A').questions })),
+    ],
+    ['answers with another id', (stream, asked) => send(stream, encodeMessage({ ...good(asked), id: 7 }))],
+    [
+      'drips one octet at a time',
+      (stream, asked) => {
+        stream.respond(type)
+        drip(stream, encodeMessage(good(asked)))
+      },
+    ],
+  ]
+
+  test.each(habits)('an upstream that %s', async (_what, habit) => {
+    const { port, close } = await httpsServer(habit)
+    try {
+      expect((await answerWith(`https://127.0.0.1:${port}/dns-query`)).rcode).toBe(2)
+    } finally {
+      await close()
+    }
+  })
+
+  test('an upstream that speaks no HTTP/2', async () => {
+    const server = createTlsServer(identity)
+    const port = await listen(server, 'secureConnection', () => {})
+    try {
+      expect((await answerWith(`https://127.0.0.1:${port}/dns-query`)).rcode).toBe(2)
+    } finally {
+      await closed(server)
+    }
+  })
+
+  test('an upstream that ends the session after every answer is asked on a new one', async () => {
+    const { port, close } = await httpsServer((stream, asked) => {
+      send(stream, encodeMessage(good(asked)))
+      stream.session?.close()
+    })
+    const ours = await startServer({
+      upstreams: [parseUpstream(`https://127.0.0.1:${port}/dns-query`)],
+      upstreamCa: ca,
+    })
+    try {
+      for (const label of ['a', 'b', 'c']) {
+        expect(await ours.explain(`${label}.example.com`, 'A')).toMatchObject({ rcode: 'NOERROR' })
+      }
+    } finally {
+      await ours.close()
+      await close()
+    }
+  })
+
+  test('what a cache on the way has kept is as old as it says (RFC 8484 section 5.1)', async () => {
+    const { port, close } = await httpsServer((stream, asked) => {
+      stream.respond({ ...type, age: '50' })
+      stream.end(encodeMessage(good(asked)))
+    })
+    try {
+      const { answers } = await answerWith(`https://127.0.0.1:${port}/dns-query`)
+      expect(answers.map(({ ttl }) => ttl)).toEqual([10])
+    } finally {
+      await close()
+    }
+  })
+
+  function send(stream: ServerHttp2Stream, body: Buffer): void {
+    stream.on('error', () => {})
+    stream.respond(type)
+    stream.end(body)
+  }
+
+  function page(stream: ServerHttp2Stream): void {
+    stream.respond({ ':status': 200, 'content-type': 'text/html' })
+    stream.end('<p>Sign in to the hotel network</p>')
+  }
+
+  async function httpsServer(habit: (stream: ServerHttp2Stream, asked: Message) => void) {
+    const server = createSecureServer({ ...identity, allowHTTP1: false })
+    const sessions = new Set<{ destroy(): void }>()
+    server.on('session', (session) => sessions.add(session))
+    server.on('sessionError', () => {})
+    server.on('stream', (stream) => {
+      const chunks: Buffer[] = []
+      stream.on('error', () => {})
+      stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+      stream.on('end', () => habit(stream, decodeMessage(Buffer.concat(chunks))))
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    return {
+      port: (server.address() as AddressInfo).port,
+      close: async () => {
+        for (const session of sessions) session.destroy()
+        await new Promise((done) => server.close(done))
+      },
+    }
+  }
+})
+
+/** Octet by octet, so slowly that nobody waits for the end. */
+function drip(socket: Socket | Http2Stream, bytes: Buffer): void {
+  let at = 0
+  const timer = setInterval(() => socket.write(bytes.subarray(at, ++at)), 200)
+  socket.on('close', () => clearInterval(timer))
+}
+
+function flood(socket: Socket, bytes: Buffer): void {
+  const timer = setInterval(() => socket.write(bytes), 1)
+  socket.on('close', () => clearInterval(timer))
+}
+
+const open = new WeakMap<Server, Set<Socket>>()
+
+async function listen(
+  server: Server,
+  event: 'connection' | 'secureConnection',
+  serve: (socket: Socket) => void,
+): Promise<number> {
+  const connections = new Set<Socket>()
+  open.set(server, connections)
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket)
+    socket.on('error', () => {})
+  })
+  server.on('tlsClientError', () => {})
+  server.on(event, (socket: Socket) => {
+    socket.on('error', () => {})
+    serve(socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return (server.address() as AddressInfo).port
+}
+
+async function closed(server: Server): Promise<void> {
+  for (const socket of open.get(server)!) socket.destroy()
+  await new Promise((done) => server.close(done))
+}
