@@ -9,7 +9,9 @@ import { canonicalAddress } from '../base/ip.ts'
 import type { LogLevel } from '../base/log.ts'
 import { withoutSecrets } from '../base/url.ts'
 import type { Profile } from '../ca/profile.ts'
-import { type ConditionalZone, parseUpstream, type Upstream } from '../dns/upstream.ts'
+import type { LeaseFile } from '../dns/leases/lease.ts'
+import type { Secondary } from '../dns/notify.ts'
+import { type ConditionalZone, parseUpstream, printUpstream, type Upstream } from '../dns/upstream.ts'
 import { CONFIG_SCHEMA } from './configSchema.ts'
 
 /** Something in the configuration is wrong; the message names file, line, key and an example. */
@@ -67,19 +69,6 @@ export interface DnsConfig {
   ddr: boolean
   fastPath: boolean
   queryLog: { enabled: boolean; keepFor: number; octets: number }
-}
-
-/** Where a DHCP server writes down who has which address. */
-export interface LeaseFile {
-  format: 'dnsmasq' | 'kea'
-  file: string
-}
-
-/** A name server that keeps a copy of the home's zones; `key` names the TSIG key it has. */
-export interface Secondary {
-  address: string
-  port: number
-  key: string
 }
 
 /** One effective value and where it came from. */
@@ -540,6 +529,12 @@ function effectiveValues(raw: RawConfig, config: Config, source: Source | null):
     dataDir: config.dataDir,
     'ca.keyFile': config.ca.keyFile,
     'store.url': withoutSecrets(config.store.url),
+    'dns.upstreams': config.dns.upstreams.map(printUpstream),
+    'dns.upstreamCa': config.dns.upstreamCa,
+    'dns.forward': config.dns.forward.map(({ zone, upstreams }) => ({
+      zone,
+      upstreams: upstreams.map(printUpstream),
+    })),
   }
   return leaves(raw, []).map(({ path, value }) => {
     const key = path.join('.')

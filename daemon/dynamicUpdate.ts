@@ -8,10 +8,10 @@ import { Zones, type ZonesOptions } from '../dns/zones.ts'
 import { isAskedByPrograms } from '../enrollment/names.ts'
 import type { Store, Tx } from '../store/database.ts'
 import {
-  deleteRecords,
   putRecords,
   readRecordsOf,
   readSurroundings,
+  removeRecords,
   type SourcedRecord,
   type ZoneRecord,
 } from '../store/records.ts'
@@ -117,7 +117,7 @@ export class DynamicUpdates {
     }
 
     // 4. Done.
-    for (const record of plan.removed) await deleteRecords(tx, record)
+    await removeRecords(tx, plan.removed)
     await putRecords(tx, plan.added, 'update')
     const changed = new Set([...plan.removed, ...plan.added].map(({ owner }) => owner))
     for (const owner of changed.size > MAX_NAMED_OWNERS ? [ALL_OWNERS] : changed) {

@@ -39,6 +39,7 @@ import { GatewayIdentity, GatewayNameError, gatewayAddresses, reachableAddresses
 import { failingParts } from './health.ts'
 import { hostCheck } from './hostCheck.ts'
 import { openInstance } from './instance.ts'
+import { LeaseRecords } from './leases.ts'
 import { type Listener, listenHttp, listenHttps, listenMutualTls, type TlsIdentity } from './listeners.ts'
 import { startMaintenance } from './maintenance.ts'
 import { metricsHandler, openMetricsToken } from './metrics.ts'
@@ -195,6 +196,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       zone,
       keys: await dnsKeys.open(),
       update: (request) => updates.apply(request),
+      secondaries: config.dns.secondaries,
       udp: config.dns.fastPath ? 'thread' : 'dgram',
       log,
       onFailure: fail,
@@ -202,6 +204,10 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     opened.push(() => dns.close())
     const zoneFollower = new ZoneFollower({ store, clock, holder: dns, zone })
     store.follow((changes) => zoneFollower.follow(changes))
+    const leases = new LeaseRecords({ store, clock, log, files: config.dns.leases, ...zones })
+    await leases.start()
+    opened.push(() => leases.close())
+    store.follow((changes) => leases.follow(changes))
     store.follow(async (changes) => {
       if (!changes.some((change) => change.kind === 'certificate.revoked')) return
       responder.forget()
@@ -324,6 +330,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
           estListener.renew()
         },
         'DNS over TLS': async () => dns.setCertificate(await dotCertificate()),
+        'DHCP leases': () => leases.look(),
       },
     })
     opened.push(() => maintenance.stop())

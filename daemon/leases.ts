@@ -12,10 +12,10 @@ import { findCertifiedNames } from '../store/certificates.ts'
 import type { Db, Store } from '../store/database.ts'
 import { findHeld } from '../store/devices.ts'
 import {
-  deleteRecords,
   listRecordsFrom,
   putRecords,
   readRecordsOf,
+  removeRecords,
   type ZoneRecord,
 } from '../store/records.ts'
 import type { Change } from '../store/schema.ts'
@@ -128,7 +128,7 @@ export class LeaseRecords {
     if (first.added.length + first.removed.length === 0) return
     const done = await store.transaction(async (tx) => {
       const { removed, added } = await this.#difference(tx.db, tx.now)
-      for (const record of removed) await deleteRecords(tx, record)
+      await removeRecords(tx, removed)
       await putRecords(tx, added, 'lease')
       const owners = new Set([...removed, ...added].map(({ owner }) => owner))
       for (const owner of owners.size > MAX_NAMED_OWNERS ? [ALL_OWNERS] : owners) {
@@ -193,6 +193,7 @@ export class LeaseRecords {
   }
 
   async #records(db: Db, hosts: ReadonlyMap<string, Lease[]>, now: number): Promise<ZoneRecord[]> {
+    if (hosts.size === 0) return []
     const names = [...hosts.keys()]
     const addresses = [...hosts.values()].flat().map(({ address }) => address)
     const held = await findHeld(db, { names, addresses })
@@ -203,17 +204,17 @@ export class LeaseRecords {
       records.filter(({ source }) => source !== 'lease'),
       ({ owner }) => owner,
     )
-    const isDecided = (name: string): boolean =>
+    const has = (owner: string, isType: (type: string) => boolean): boolean =>
+      (others.get(owner) ?? []).some(({ type }) => isType(type))
+    const isTaken = (name: string): boolean =>
       held.names.has(name) ||
       certified.has(name) ||
-      (others.get(name) ?? []).some(({ type }) => DECIDING_TYPES.has(type)) ||
-      withNamesAbove(name).some((above) =>
-        (others.get(above) ?? []).some(({ type }) => type === 'NS' && above !== this.#options.domain),
-      )
+      has(name, (type) => DECIDING_TYPES.has(type)) ||
+      withNamesAbove(name).some((above) => has(above, (type) => type === 'NS'))
 
     const wanted: ZoneRecord[] = []
     for (const [name, leases] of hosts) {
-      if (isDecided(name)) {
+      if (isTaken(name)) {
         this.#tellOnce(`the lease of ${leases[0]!.address} does not get the name ${name}: it is taken`)
         continue
       }

@@ -49,32 +49,36 @@ export class RebindingGuard {
 
   /** The records without addresses of the home, hints among them, and without signatures that this breaks. */
   filter(records: readonly ResourceRecord[]): { records: ResourceRecord[]; removed: boolean } {
-    const filtered = records.flatMap((record) => withoutInside(record))
-    const changed = new Set(
-      records.filter((record) => !filtered.includes(record)).map(({ name, type }) => `${type} ${name.key}`),
-    )
-    if (changed.size === 0) return { records: filtered, removed: false }
+    const left: ResourceRecord[] = []
+    const changed = new Set<string>()
+    for (const record of records) {
+      const harmless = withoutInside(record)
+      if (harmless !== null) left.push(harmless)
+      if (harmless !== record) changed.add(`${record.type} ${record.name.key}`)
+    }
+    if (changed.size === 0) return { records: left, removed: false }
     const isBroken = ({ name, type, data }: ResourceRecord) =>
       type === TYPE.RRSIG && changed.has(`${((data[0] ?? 0) << 8) | (data[1] ?? 0)} ${name.key}`)
-    return { records: filtered.filter((record) => !isBroken(record)), removed: true }
+    return { records: left.filter((record) => !isBroken(record)), removed: true }
   }
 }
 
-function withoutInside(record: ResourceRecord): ResourceRecord[] {
+/** The record, or what may be left of it; null if nothing may. */
+function withoutInside(record: ResourceRecord): ResourceRecord | null {
   switch (record.type) {
     case TYPE.A:
     case TYPE.AAAA:
-      return isInside(record.data) ? [] : [record]
+      return isInside(record.data) ? null : record
     case TYPE.SVCB:
     case TYPE.HTTPS:
       try {
         return withoutInsideHints(record)
       } catch (error) {
-        if (error instanceof WireError) return []
+        if (error instanceof WireError) return null
         throw error
       }
     default:
-      return [record]
+      return record
   }
 }
 
@@ -84,7 +88,7 @@ function isInside(octets: Uint8Array): boolean {
 }
 
 /** The service without hints that lead inside; if it says that it needs one of them, there is none. */
-function withoutInsideHints(record: ResourceRecord): ResourceRecord[] {
+function withoutInsideHints(record: ResourceRecord): ResourceRecord | null {
   const reader = new Reader(record.data, { pointers: false })
   reader.skip(2)
   reader.name()
@@ -105,9 +109,9 @@ function withoutInsideHints(record: ResourceRecord): ResourceRecord[] {
     }
     isChanged = true
     if (outside.length > 0) kept.push(head(key, outside.length * size), ...outside)
-    else if (needed.includes(key)) return []
+    else if (needed.includes(key)) return null
   }
-  return isChanged ? [{ ...record, data: Buffer.concat(kept) }] : [record]
+  return isChanged ? { ...record, data: Buffer.concat(kept) } : record
 }
 
 /** Key and length of a parameter. */

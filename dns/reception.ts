@@ -33,9 +33,7 @@ export class Reception {
     }
     const milliseconds = performance.now() - start
     this.counter.count(known, response, milliseconds)
-    if (this.#log?.isEnabled !== true) return response
-    this.#log.add(client, response, milliseconds)
-    // Whoever gives the response again does not log it.
-    return { ...response, reusableFor: 0 }
+    this.#log?.add(client, response, milliseconds)
+    return response
   }
 }

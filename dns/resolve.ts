@@ -66,7 +66,8 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
   const start = performance.now()
   const answers: ResourceRecord[] = []
   let name = question.name
-  const aa = zones.find(name) !== null
+  const isParents = (owner: Name) => flags.dnssecOk && zones.isParents(owner, question.type)
+  const aa = zones.find(name) !== null && !isParents(name)
   let reusableFor = ZONE_REUSE
   /** Whether an outsider's name has led here, who must not lead anybody to the home's addresses. */
   let isGuarded = false
@@ -90,7 +91,7 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
   for (let aliases = 0; aliases <= MAX_ALIASES; aliases += 1) {
     // 1. A zone of ours, special names included.
     const zone = zones.find(name)
-    if (zone !== null) {
+    if (zone !== null && !isParents(name)) {
       const answer = zone.lookup(name, question.type)
       if (answer.kind !== 'alias') return done({ source: zone.source, ...fromZone(answer, answers) })
       answers.push(...answer.records)
@@ -110,7 +111,10 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
     if (forwardedZone === null && rebinding.covers(question.name) && rebinding.covers(name)) isGuarded = true
     const isBelievable = (owner: Name) => {
       const zoneOfOwner = recursor.zoneOf(owner)
-      return zones.find(owner) === null && (zoneOfOwner === null || zoneOfOwner === forwardedZone)
+      return (
+        (zones.find(owner) === null || isParents(owner)) &&
+        (zoneOfOwner === null || zoneOfOwner === forwardedZone)
+      )
     }
     const believable = (records: readonly ResourceRecord[]) =>
       records.filter((record) => isBelievable(record.name))

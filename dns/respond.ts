@@ -9,6 +9,7 @@ import {
   MAX_MESSAGE,
   type Message,
   type Question,
+  type ResourceRecord,
 } from '../wire/message.ts'
 import { CLASS, EDNS_OPTION, EXTENDED_ERROR, isMetaType, OPCODE, RCODE, TYPE } from '../wire/registry.ts'
 import { isMisused, padded, type Transport, transportOptions, wantsPadding } from './edns.ts'
@@ -75,10 +76,21 @@ export type Update = (
   client: Client,
 ) => Promise<Pick<Resolution, 'rcode' | 'extendedError'>>
 
-/** Who finds the answers. Without `update`, there are no dynamic updates. */
+/** What becomes of one request to copy a zone. */
+export type Transfer = (
+  question: Question,
+  query: Message,
+  client: Client,
+) => Pick<Resolution, 'rcode' | 'extendedError'> & {
+  /** The answer section of each message. */
+  parts: Iterable<readonly ResourceRecord[]>
+}
+
+/** Who finds the answers. Without `update` or `transfer`, there are none. */
 export interface Services {
   resolve: Resolve
   update?: Update | undefined
+  transfer?: Transfer | undefined
 }
 
 /** What gets no response: less than a header, and responses, which answered could make two servers talk for ever. */
@@ -141,9 +153,15 @@ export async function respond(bytes: Uint8Array, client: Client, services: Servi
   // 5. Exactly one question (RFC 9619 section 4), and one that can be answered.
   const [question] = query.questions
   if (question === undefined || query.questions.length > 1) return refuse(RCODE.FORMERR)
-  if (question.type === TYPE.AXFR || question.type === TYPE.IXFR) return refuse(RCODE.REFUSED)
-  if (isMetaType(question.type) && question.type !== TYPE.ANY) return refuse(RCODE.NOTIMP)
+  const isTransfer = question.type === TYPE.AXFR || question.type === TYPE.IXFR
+  if (isMetaType(question.type) && question.type !== TYPE.ANY && !isTransfer) return refuse(RCODE.NOTIMP)
   if (question.class !== CLASS.IN) return refuse(RCODE.REFUSED)
+  if (isTransfer) {
+    if (services.transfer === undefined) return refuse(RCODE.REFUSED)
+    const { rcode, extendedError, parts } = services.transfer(question, query, client)
+    const part = { rcode, aa: rcode === RCODE.NOERROR, edns: explained(edns, extendedError) }
+    return { ...NO_RESPONSE, messages: encodeParts(query, parts, part, room), question, rcode }
+  }
 
   // 6. The answer.
   const { rd, cd } = query
@@ -180,6 +198,20 @@ function reject(
     messages: [encode(responseTo(head, part), room)],
     question: head.questions?.[0] ?? null,
     rcode: part.rcode,
+  }
+}
+
+/** The messages of a transfer, each made when it is taken. Only the first repeats the question (RFC 5936 section 2.2.1). */
+function* encodeParts(
+  query: Message,
+  parts: Iterable<readonly ResourceRecord[]>,
+  part: Partial<Message>,
+  room: Room,
+): Generator<Buffer> {
+  let { questions } = query
+  for (const answers of parts) {
+    yield encode(responseTo(query, { ...part, questions, answers: [...answers] }), room)
+    questions = []
   }
 }
 

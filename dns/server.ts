@@ -14,14 +14,16 @@ import { openLibc } from './fast/libc.ts'
 import type { StopHandle } from './fast/state.ts'
 import type { Designated } from './gatewayRecords.ts'
 import { type DnsFigures, withBatches } from './metrics.ts'
+import { Notifier, type Secondary } from './notify.ts'
 import { QueryLog, type QueryLogSettings } from './queryLog.ts'
 import { RebindingGuard } from './rebinding.ts'
 import { Reception } from './reception.ts'
 import { Recursor } from './recursor.ts'
 import { type Resolution, resolve } from './resolve.ts'
-import { type Answer, type Resolve, respond, type Update } from './respond.ts'
+import { type Answer, type Client, type Resolve, type Response, respond, type Update } from './respond.ts'
 import { answerSigned } from './signed.ts'
 import { TcpListener } from './tcp.ts'
+import { Transfers } from './transfer.ts'
 import { Keyring, type TsigKey } from './tsig.ts'
 import { nameAsTyped } from './typedName.ts'
 import { DgramUdp, type Udp } from './udp.ts'
@@ -82,6 +84,8 @@ export interface DnsServerOptions {
   keys?: readonly TsigKey[]
   /** Carries out dynamic updates; without it there are none. */
   update?: ApplyUpdate
+  /** Told of every change of the zones they copy. */
+  secondaries?: readonly Secondary[]
   /**
    * `thread` and `here` take and send UDP in batches, which costs a third: in a thread of its own, or
    * between this thread's other work. `dgram` does without, and is used where the system has no batches.
@@ -129,6 +133,8 @@ export class DnsServer {
   /** Answers the octets of a query, whatever way it came in. */
   readonly answer: Answer
   readonly #update: Update | undefined
+  readonly #transfers: Transfers
+  readonly #notifier: Notifier
   #udp: Udp | null = null
   readonly #access: Access
   readonly #queryLog: QueryLog | null
@@ -161,6 +167,13 @@ export class DnsServer {
     this.answer = this.#reception.answer
     this.#update =
       options.update && new UpdateGate({ ...options, apply: options.update, zones: this.#zones }).update
+    this.#transfers = new Transfers({ zones: this.#zones, domain: options.domain })
+    this.#notifier = new Notifier({
+      secondaries: [],
+      ...options,
+      keyring: this.#keyring,
+      soaOf: (apex) => this.#zones.soaOf(apex),
+    })
     this.replaceZone(options.zone)
   }
 
@@ -183,8 +196,10 @@ export class DnsServer {
     const { port, dot } = this.#options
     try {
       this.#boundPort = await onFreePort(port, (tried) => this.#listen(tried))
-      if (dot === undefined) return
-      this.#boundDotPort = await onFreePort(dot.port, (tried) => this.#listenDot(dot, tried))
+      if (dot !== undefined) {
+        this.#boundDotPort = await onFreePort(dot.port, (tried) => this.#listenDot(dot, tried))
+      }
+      this.#notifyAll()
     } catch (error) {
       await this.#closeListeners()
       throw error
@@ -194,6 +209,7 @@ export class DnsServer {
   /** Takes other keys from the next message on. */
   setKeys(keys: readonly TsigKey[]): void {
     this.#keyring.replace(keys)
+    this.#notifyAll()
   }
 
   /** Shows another certificate over TLS from the next handshake on. */
@@ -276,6 +292,7 @@ export class DnsServer {
 
   /** Stops at once: connections are cut, waiting questions are not answered any more. */
   async close(): Promise<void> {
+    this.#notifier.close()
     this.#recursor.close()
     await this.#closeListeners()
     await this.#queryLog?.close()
@@ -289,11 +306,21 @@ export class DnsServer {
     })
 
   readonly #respond: Answer = (query, client) =>
-    respond(query, client, { resolve: this.#resolve, update: this.#update })
+    respond(query, client, {
+      resolve: this.#resolve,
+      update: this.#update,
+      transfer: this.#transfers.transfer,
+    })
+
+  /** Secondaries may have missed what changed while they could not be told. */
+  #notifyAll(): void {
+    this.#notifier.notify([...this.#transfers.zones()].map(({ apex }) => apex))
+  }
 
   #told({ deltas, problems }: ZonesChange): ZoneDelta[] {
     for (const problem of problems) this.#options.log.warn({ problem }, 'zone data is partly unusable')
     if (deltas.length > 0) this.#udp?.forget()
+    this.#notifier.notify(this.#transfers.note(deltas))
     return deltas
   }
 
@@ -350,10 +377,15 @@ export class DnsServer {
       clients: this.#options.clients ?? [],
       outside: this.#options.outside ?? [],
       isLocal: (octets, at, length) => this.#access.isLocal(octets, at, length),
+      onHit: this.#queryLog?.isEnabled ? (client, hit) => this.#logHit(client, hit) : null,
       clock,
       log,
       onFailure,
     })
+  }
+
+  #logHit(client: Client, hit: Pick<Response, 'question' | 'rcode' | 'source'>): void {
+    this.#queryLog?.add(client, { messages: [], upstream: null, reusableFor: 0, ...hit }, 0)
   }
 
   async #closeListeners(): Promise<void> {

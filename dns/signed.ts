@@ -1,11 +1,14 @@
 import { type Clock, SECOND } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
-import { RCODE, tsigErrorName } from '../wire/registry.ts'
+import { decodeHeader } from '../wire/message.ts'
+import { OPCODE, RCODE, tsigErrorName } from '../wire/registry.ts'
 import { type Answer, rejectUnread } from './respond.ts'
 import type { Keyring, Signer } from './tsig.ts'
 
 /** A peer with a wrong key tries again and again: one line in this time tells it all. */
 const COMPLAINT_INTERVAL = 10 * SECOND
+
+const KNOWN_OPCODES: ReadonlySet<number | undefined> = new Set(Object.values(OPCODE))
 
 /**
  * Puts signatures around an answer: what comes signed is checked first, and answered signed.
@@ -28,8 +31,11 @@ export function answerSigned(answer: Answer, options: { keyring: Keyring; clock:
     switch (checked.outcome) {
       case 'unsigned':
         return answer(bytes, client)
-      case 'malformed':
-        return rejectUnread(bytes, RCODE.FORMERR)
+      case 'malformed': {
+        // What an opcode that nobody knows comes with need not have the form of a message.
+        const opcode = decodeHeader(bytes)?.opcode
+        return KNOWN_OPCODES.has(opcode) ? rejectUnread(bytes, RCODE.FORMERR) : answer(bytes, client)
+      }
       case 'failed': {
         complain(client.address, checked.keyName, checked.error)
         const refusal = rejectUnread(bytes, RCODE.NOTAUTH)

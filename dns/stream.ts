@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hold } from '../base/connections.ts'
 import { reasonOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
@@ -102,8 +103,12 @@ export class StreamConnection {
     if (this.#socket.writableLength > MAX_BACKLOG) this.#socket.destroy()
   }
 
-  /** Resolves when the client has read most of what was sent to it; rejects if it never does. */
+  /**
+   * Resolves when the client has read most of what was sent to it, and others had their turn; rejects if it
+   * never does.
+   */
   async #read(): Promise<void> {
+    await nextTurn()
     this.#closed.signal.throwIfAborted()
     if (!this.#socket.writableNeedDrain) return
     await once(this.#socket, 'drain', { signal: this.#closed.signal })

@@ -31,6 +31,8 @@ export interface ZonesChange {
   problems: string[]
 }
 
+const HOME_ARPA = Name.parse('home.arpa')
+
 /** For secondaries; a home's zone is small, so asking often costs nothing. Seconds. */
 const SOA_TIMERS = { refresh: 3600, retry: 600, expire: 604800, minimum: HOST_TTL }
 
@@ -77,9 +79,25 @@ export class Zones {
     return zone?.speaksOf(name) ? zone : null
   }
 
+  /**
+   * Whether it is the parent outside that answers, though the name is ours: that `home.arpa` has no DS can
+   * be proven only by `arpa`, and without the proof a client that validates believes nothing at home.
+   *
+   * @see RFC 8375 section 4: the one exception to not forwarding such queries.
+   */
+  isParents(name: Name, type: number): boolean {
+    return type === TYPE.DS && name.equals(HOME_ARPA)
+  }
+
   /** Up to which change the zones say what the data says. */
   get serial(): number {
     return this.#serial
+  }
+
+  /** The SOA of a zone as it is now; null if there is no zone of this name. */
+  soaOf(apex: Name): ResourceRecord | null {
+    const zone = this.#zones.get(apex.key) ?? null
+    return zone === null ? null : zone.soaAt(zone.serial)
   }
 
   /** Every zone, in no order. */

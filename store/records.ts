@@ -66,11 +66,14 @@ export async function readRecordsOf(
   db: Db,
   owners: readonly string[],
 ): Promise<Pick<Surroundings, 'records' | 'total'>> {
-  const records = await db
-    .selectFrom('dns_records')
-    .select(['owner', 'type', 'ttl', 'data', 'source'])
-    .where('owner', 'in', owners)
-    .execute()
+  const records =
+    owners.length === 0
+      ? []
+      : await db
+          .selectFrom('dns_records')
+          .select(['owner', 'type', 'ttl', 'data', 'source'])
+          .where('owner', 'in', owners)
+          .execute()
   const { total } = await db
     .selectFrom('dns_records')
     .select((columns) => columns.fn.countAll<number>().as('total'))
@@ -132,20 +135,62 @@ export async function putRecords(
   records: readonly ZoneRecord[],
   source: RecordSource = 'hand',
 ): Promise<void> {
-  for (const { owner, type, ttl, data } of records) {
-    const record = { owner, type, ttl, data }
-    const taken = source === 'hand' ? { ttl, source } : { ttl }
+  const once = new Map(records.map((record) => [lineOf(record), record]))
+  const ttls = new Map(records.map(({ owner, type, ttl }) => [`${owner} ${type}`, ttl]))
+  for (const chunk of chunksOf([...once.values()])) {
     await tx.db
       .insertInto('dns_records')
-      .values({ ...record, source, id: newId(tx.now), created_at: tx.now })
-      .onConflict((conflict) => conflict.columns(['owner', 'type', 'data']).doUpdateSet(taken))
+      .values(
+        chunk.map(({ owner, type, ttl, data }) => ({
+          ...{ owner, type, ttl, data, source },
+          id: newId(tx.now),
+          created_at: tx.now,
+        })),
+      )
+      .onConflict((conflict) =>
+        conflict.columns(['owner', 'type', 'data']).doUpdateSet((row) => ({
+          ttl: row.ref('excluded.ttl'),
+          ...(source === 'hand' && { source }),
+        })),
+      )
       .execute()
-    await tx.db
-      .updateTable('dns_records')
-      .set({ ttl: record.ttl })
-      .where('owner', '=', record.owner)
-      .where('type', '=', record.type)
+    const rrsets = await tx.db
+      .selectFrom('dns_records')
+      .select(['owner', 'type', 'ttl'])
+      .distinct()
+      .where(
+        'owner',
+        'in',
+        chunk.map(({ owner }) => owner),
+      )
       .execute()
+    for (const { owner, type, ttl } of rrsets) {
+      const wanted = ttls.get(`${owner} ${type}`) ?? ttl
+      if (wanted === ttl) continue
+      await tx.db
+        .updateTable('dns_records')
+        .set({ ttl: wanted })
+        .where('owner', '=', owner)
+        .where('type', '=', type)
+        .execute()
+    }
+  }
+}
+
+/** Removes single records, however many. */
+export async function removeRecords(tx: Tx, records: readonly ZoneRecord[]): Promise<void> {
+  const gone = new Set(records.map(lineOf))
+  const owners = new Set(records.map(({ owner }) => owner))
+  for (const chunk of chunksOf([...owners])) {
+    const rows = await tx.db
+      .selectFrom('dns_records')
+      .select(['id', 'owner', 'type', 'data'])
+      .where('owner', 'in', chunk)
+      .execute()
+    const ids = rows.filter((row) => gone.has(lineOf(row))).map(({ id }) => id)
+    for (const some of chunksOf(ids)) {
+      await tx.db.deleteFrom('dns_records').where('id', 'in', some).execute()
+    }
   }
 }
 
@@ -161,4 +206,16 @@ export async function deleteRecords(
     .$if(which.data !== undefined, (query) => query.where('data', '=', which.data ?? ''))
     .executeTakeFirst()
   return Number(result.numDeletedRows)
+}
+
+/** What makes one record another than the next. */
+const lineOf = ({ owner, type, data }: Pick<ZoneRecord, 'owner' | 'type' | 'data'>): string =>
+  `${owner} ${type} ${data}`
+
+/** As many as one statement takes, whatever the database. */
+function chunksOf<T>(all: readonly T[]): T[][] {
+  const size = 500
+  return Array.from({ length: Math.ceil(all.length / size) }, (_, index) =>
+    all.slice(index * size, (index + 1) * size),
+  )
 }

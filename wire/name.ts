@@ -72,7 +72,7 @@ export class Name {
     return Name.fromWire(wire)
   }
 
-  /** Whether it is the same name, in whatever case. Made for long lists: nothing is kept, most differ early. */
+  /** Whether it is the same name, in whatever case. Makes no keys, for names that are looked at once. */
   equals(other: Name): boolean {
     if (this === other) return true
     if (this.wire.length !== other.wire.length) return false

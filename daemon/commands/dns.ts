@@ -144,6 +144,7 @@ export function addDnsCommands(program: Command, cli: Cli): void {
         rcode: string
         source: string
         upstream?: string
+        age?: number
         milliseconds: number
         answers: string[]
         reason?: string
@@ -154,11 +155,17 @@ export function addDnsCommands(program: Command, cli: Cli): void {
           `${[...answer.answers, ''].join('\n')}${facts([
             ['Asked', `${answer.name} ${type}`],
             ['Answer', answer.reason === undefined ? answer.rcode : `${answer.rcode}: ${answer.reason}`],
-            ['From', [answer.source, answer.upstream].filter((part) => part !== undefined).join(', ')],
+            ['From', origin(answer)],
             ['Time', `${answer.milliseconds} ms`],
           ])}`,
       )
     })
+}
+
+/** `zone`; `forwarder, tls://9.9.9.9#dns.quad9.net`; `cache, stored 12 s ago`. */
+function origin({ source, upstream, age }: { source: string; upstream?: string; age?: number }): string {
+  const stored = age === undefined ? undefined : `stored ${age} s ago`
+  return [source, upstream, stored].filter((part) => part !== undefined).join(', ')
 }
 
 /** Text that was one shell word with blanks in it is one string of the record. */

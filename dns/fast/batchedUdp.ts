@@ -3,15 +3,17 @@ import type { Clock } from '../../base/clock.ts'
 import { reasonOf } from '../../base/errors.ts'
 import { addressText } from '../../base/ip.ts'
 import type { Log } from '../../base/log.ts'
-import type { Answer, Response } from '../respond.ts'
+import type { Question } from '../../wire/message.ts'
+import { Name } from '../../wire/name.ts'
+import type { Answer, Client, Response } from '../respond.ts'
 import type { Udp } from '../udp.ts'
 
 import type { EntrySource } from './answerTable.ts'
 import type { Libc } from './libc.ts'
-import { type Finding, type Miss, UdpLoop } from './loop.ts'
+import { type Finding, type Hit, type Miss, UdpLoop } from './loop.ts'
 import { openUdpSocket } from './sockets.ts'
 import { LoopState, type StopHandle, stopLoop, wake } from './state.ts'
-import type { UdpThreadData } from './thread.ts'
+import type { UdpThreadData, UdpThreadMessage } from './thread.ts'
 
 /** Octets of queries that wait in the kernel: the usual 200 kB drop some of a burst of 200. */
 const RECEIVE_BUFFER = 1024 * 1024
@@ -35,6 +37,8 @@ export interface BatchedUdpOptions {
   /** Networks that do not, though their addresses are private. */
   outside: readonly string[]
   isLocal: (octets: Uint8Array, at: number, length: number) => boolean
+  /** Is told of each query that the loop has answered by itself; null for nobody. */
+  onHit: ((client: Client, hit: { question: Question; rcode: number; source: EntrySource }) => void) | null
   clock: Clock
   log: Log
   /** The thread ended by itself, which it never should. */
@@ -71,7 +75,7 @@ export class BatchedUdp implements Udp {
   }
 
   start(): void {
-    const { libc, mode, clients, outside, clock, isLocal } = this.#options
+    const { libc, mode, clients, outside, clock, isLocal, onHit } = this.#options
     if (mode === 'thread') {
       this.#startThread({
         sockets: this.#sockets,
@@ -79,6 +83,7 @@ export class BatchedUdp implements Udp {
         state: this.#state.memory,
         clients,
         outside,
+        tellsHits: onHit !== null,
       })
       return
     }
@@ -90,6 +95,7 @@ export class BatchedUdp implements Udp {
       clock,
       isLocal,
       onMisses: (misses) => this.#answerAll(misses),
+      onHits: onHit && ((hits) => this.#tell(hits)),
     })
     this.#here = { loop, timer: setInterval(() => loop.turn(0), TURN_EVERY) }
   }
@@ -121,7 +127,10 @@ export class BatchedUdp implements Udp {
       resourceLimits: THREAD_LIMITS,
     })
     this.#worker = worker
-    worker.on('message', (misses: Miss[]) => this.#answerAll(misses))
+    worker.on('message', ({ misses = [], hits = [] }: UdpThreadMessage) => {
+      this.#answerAll(misses)
+      this.#tell(hits)
+    })
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#ended = promise
     let failure = new Error('the DNS thread for UDP ended')
@@ -137,6 +146,16 @@ export class BatchedUdp implements Udp {
 
   #answerAll(misses: readonly Miss[]): void {
     for (const miss of misses) void this.#answer(miss)
+  }
+
+  #tell(hits: readonly Hit[]): void {
+    this.#state.addUntold(-hits.length)
+    for (const { question, client, ...rest } of hits) {
+      this.#options.onHit?.(
+        { transport: 'udp', address: addressText(client), isLocal: true },
+        { question: readQuestion(question), ...rest },
+      )
+    }
   }
 
   async #answer({ id, query, client }: Miss): Promise<void> {
@@ -160,6 +179,17 @@ export class BatchedUdp implements Udp {
     if (this.#worker === null) return
     this.#worker.postMessage(findings)
     wake(this.#wakeUp)
+  }
+}
+
+/** A question whose form the loop has checked. */
+function readQuestion(octets: Uint8Array): Question {
+  const buffer = Buffer.from(octets)
+  const nameEnd = buffer.length - 4
+  return {
+    name: Name.fromWire(buffer.toString('latin1', 0, nameEnd)),
+    type: buffer.readUInt16BE(nameEnd),
+    class: buffer.readUInt16BE(nameEnd + 2),
   }
 }
 

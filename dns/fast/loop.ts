@@ -1,5 +1,5 @@
 import type { Clock } from '../../base/clock.ts'
-import { AnswerTable, type EntrySource } from './answerTable.ts'
+import { AnswerTable, ENTRY_SOURCES, type EntrySource } from './answerTable.ts'
 import { BATCH, DatagramBatch, REPLY_ROOM } from './datagrams.ts'
 import type { Libc } from './libc.ts'
 import { PlainQuery } from './plainQuery.ts'
@@ -15,6 +15,12 @@ const TURNS_AT_SOCKET = 8
 /** Queries that wait for their answers. Beyond that the newest are dropped, and asked again by who needs them. */
 const MAX_WAITING = 4096
 
+/** How many of those may be of clients outside, whose flood is not to hold up the home. */
+const MAX_WAITING_OUTSIDE = 256
+
+/** Hits that nobody was told of yet; while there are so many, further ones are not told of at all. */
+const MAX_UNTOLD = 8192
+
 /** `struct pollfd`: a descriptor in 32 bits, then what is waited for and what has come, 16 bits each. */
 const POLLFD = 8
 const POLLIN = 1
@@ -26,6 +32,16 @@ export interface Miss {
   query: Uint8Array
   /** The client's address, 4 or 16 octets. */
   client: Uint8Array
+}
+
+/** A query that the table has answered, for the query log. */
+export interface Hit {
+  /** Name, type and class, as they were asked. */
+  question: Uint8Array
+  /** The client's address, 4 or 16 octets. */
+  client: Uint8Array
+  rcode: number
+  source: EntrySource
 }
 
 /** What became of a miss. */
@@ -49,11 +65,14 @@ export interface UdpLoopOptions {
   isLocal: (octets: Uint8Array, at: number, length: number) => boolean
   /** Takes what the table could not answer; called once a batch. */
   onMisses: (misses: Miss[]) => void
+  /** Takes what the table has answered; called once a batch. Null where nobody wants to know. */
+  onHits: ((hits: Hit[]) => void) | null
 }
 
 /** A query that is being answered elsewhere, and the way back. */
 interface Waiting {
   fd: number
+  isLocal: boolean
   query: Uint8Array
   envelope: Uint8Array
   /** The state's generation when it was asked: an answer from before a change is not kept. */
@@ -77,7 +96,9 @@ export class UdpLoop {
   readonly #polledAddress: number
   readonly #counterAddress: number
   readonly #waiting = new Map<number, Waiting>()
+  #waitingOutside = 0
   #misses: Miss[] = []
+  #hits: Hit[] = []
   #nextId = 0
   #generation = 0
 
@@ -125,6 +146,7 @@ export class UdpLoop {
       const waiting = this.#waiting.get(id)
       if (waiting === undefined) continue
       this.#waiting.delete(id)
+      if (!waiting.isLocal) this.#waitingOutside -= 1
       if (fd !== waiting.fd && fd !== -1) this.#batch.send(fd)
       fd = waiting.fd
       for (const response of responses) {
@@ -143,7 +165,7 @@ export class UdpLoop {
   }
 
   #serve(fd: number): void {
-    const { clock, state, onMisses } = this.#options
+    const { clock, state, onMisses, onHits } = this.#options
     for (let turns = 0; turns < TURNS_AT_SOCKET; turns += 1) {
       const count = this.#batch.receive(fd)
       // After the datagrams: whoever was told of a change and asks then gets no answer from before it.
@@ -158,6 +180,12 @@ export class UdpLoop {
         const misses = this.#misses
         this.#misses = []
         onMisses(misses)
+      }
+      if (onHits !== null && this.#hits.length > 0) {
+        const hits = this.#hits
+        this.#hits = []
+        state.addUntold(hits.length)
+        onHits(hits)
       }
       if (count < BATCH) return
     }
@@ -174,7 +202,8 @@ export class UdpLoop {
     const queryAt = batch.queryAt(slot)
     const client = addressIn(memory[sender]!)
     const query = this.#query
-    if (isLocal(memory, sender + client.at, client.length) && query.read(memory, queryAt, length)) {
+    const isOurs = isLocal(memory, sender + client.at, client.length)
+    if (isOurs && query.read(memory, queryAt, length)) {
       const table = this.#table
       const entry = table.find(query, now)
       if (entry !== 0) {
@@ -182,30 +211,42 @@ export class UdpLoop {
         if (replyLength !== 0) {
           batch.reply(slot, replyLength)
           state.countHit(query.type, table.rcodeOf(entry), table.sourceOf(entry))
+          if (this.#options.onHits !== null) this.#note(entry, sender + client.at, client.length)
           return
         }
       }
     }
-    this.#miss(fd, slot, queryAt, length, sender + client.at, client.length)
+    this.#miss(fd, slot, isOurs)
   }
 
-  #miss(
-    fd: number,
-    slot: number,
-    queryAt: number,
-    length: number,
-    clientAt: number,
-    clientLength: number,
-  ): void {
-    if (this.#waiting.size >= MAX_WAITING) {
+  #note(entry: number, clientAt: number, clientLength: number): void {
+    if (this.#options.state.untold >= MAX_UNTOLD) return
+    const { questionAt, questionLength } = this.#query
+    this.#hits.push({
+      question: this.#memory.slice(questionAt, questionAt + questionLength),
+      client: this.#memory.slice(clientAt, clientAt + clientLength),
+      rcode: this.#table.rcodeOf(entry),
+      source: ENTRY_SOURCES[this.#table.sourceOf(entry)]!,
+    })
+  }
+
+  #miss(fd: number, slot: number, isLocal: boolean): void {
+    const isFull = !isLocal && this.#waitingOutside >= MAX_WAITING_OUTSIDE
+    if (isFull || this.#waiting.size >= MAX_WAITING) {
       this.#options.state.countDropped()
       return
     }
+    const memory = this.#memory
+    const queryAt = this.#batch.queryAt(slot)
+    const sender = this.#batch.senderAt(slot)
+    const client = addressIn(memory[sender]!)
+    const clientAt = sender + client.at
     const id = this.#nextId
     this.#nextId = (id + 1) % 2 ** 31
-    const query = this.#memory.slice(queryAt, queryAt + length)
+    const query = memory.slice(queryAt, queryAt + this.#batch.queryLength(slot))
     const envelope = this.#batch.envelope(slot)
-    this.#waiting.set(id, { fd, query, envelope, generation: this.#generation })
-    this.#misses.push({ id, query, client: this.#memory.slice(clientAt, clientAt + clientLength) })
+    if (!isLocal) this.#waitingOutside += 1
+    this.#waiting.set(id, { fd, isLocal, query, envelope, generation: this.#generation })
+    this.#misses.push({ id, query, client: memory.slice(clientAt, clientAt + client.length) })
   }
 }

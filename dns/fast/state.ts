@@ -1,7 +1,7 @@
 import { writeSync } from 'node:fs'
 
 /** Words of 32 bits at the start: what the threads tell each other. */
-const WORD = { stop: 0, generation: 1, entries: 2, dropped: 3, rcodes: 4, sources: 20, types: 24 }
+const WORD = { stop: 0, generation: 1, entries: 2, dropped: 3, untold: 4, rcodes: 5, sources: 21, types: 25 }
 
 /** Types above that are counted together. */
 const MAX_TYPE = 260
@@ -47,6 +47,15 @@ export class LoopState {
     words[WORD.rcodes + rcode]! += 1
     words[WORD.sources + source]! += 1
     words[WORD.types + Math.min(type, MAX_TYPE)]! += 1
+  }
+
+  /** Hits on their way to the query log: counted up on one side and down on the other. */
+  get untold(): number {
+    return Atomics.load(this.#words, WORD.untold)
+  }
+
+  addUntold(count: number): void {
+    Atomics.add(this.#words, WORD.untold, count)
   }
 
   countDropped(): void {

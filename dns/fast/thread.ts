@@ -2,7 +2,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { systemClock } from '../../base/clock.ts'
 import { Access } from '../access.ts'
 import { openLibc } from './libc.ts'
-import { type Finding, UdpLoop } from './loop.ts'
+import { type Finding, type Hit, type Miss, UdpLoop } from './loop.ts'
 import { LoopState } from './state.ts'
 
 /** What the thread is started with. */
@@ -12,13 +12,21 @@ export interface UdpThreadData {
   state: SharedArrayBuffer
   clients: readonly string[]
   outside: readonly string[]
+  /** Whether each query that is answered here is to be told of. */
+  tellsHits: boolean
+}
+
+/** What the thread hands out. */
+export interface UdpThreadMessage {
+  misses?: Miss[]
+  hits?: Hit[]
 }
 
 /**
  * The thread that answers UDP. It waits in `poll` and has no event loop to speak of: messages are fetched
  * when the wake-up descriptor says that there are some.
  */
-const { sockets, wakeUp, state: memory, clients, outside } = workerData as UdpThreadData
+const { sockets, wakeUp, state: memory, clients, outside, tellsHits } = workerData as UdpThreadData
 const port = parentPort!
 const state = new LoopState(memory)
 const access = new Access({ clients, outside, clock: systemClock })
@@ -29,7 +37,8 @@ const loop = new UdpLoop({
   state,
   clock: systemClock,
   isLocal: (octets, at, length) => access.isLocal(octets, at, length),
-  onMisses: (misses) => port.postMessage(misses),
+  onMisses: (misses) => port.postMessage({ misses } satisfies UdpThreadMessage),
+  onHits: tellsHits ? (hits) => port.postMessage({ hits } satisfies UdpThreadMessage) : null,
 })
 while (!state.isStopped) {
   loop.turn(-1)

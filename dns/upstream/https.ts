@@ -19,6 +19,9 @@ const MEDIA_TYPE = 'application/dns-message'
 /** How long a session without questions is kept. */
 const IDLE = 30 * SECOND
 
+/** How long a session may take to be ready. Longer than a try: over a slow line, the next one profits. */
+const CONNECT_TIMEOUT = 4 * SECOND
+
 /** Finds the addresses of a host, and forgets them when none of them can be reached. */
 export interface HostFinder {
   /** The address to try now. Rejects if the host cannot be found. */
@@ -86,6 +89,7 @@ class Session {
   readonly #http: ClientHttp2Session
   readonly #path: string
   readonly #idle: NodeJS.Timeout
+  readonly #connecting: NodeJS.Timeout
   readonly #waiting = new Set<(reason: unknown) => void>()
   #lastHeard = 0
   isOver = false
@@ -111,6 +115,9 @@ class Session {
     })
     const authority = `https://${isIP(host) === 6 ? `[${host}]` : host}:${port}`
     this.#http = connectHttp2(authority, { createConnection: () => socket, settings: { enablePush: false } })
+    const late = () => this.#fail(new Error('the connection takes too long'))
+    this.#connecting = setTimeout(late, CONNECT_TIMEOUT).unref()
+    this.#http.on('connect', () => clearTimeout(this.#connecting))
     this.#http.on('error', (error) => this.#fail(error))
     this.#http.on('goaway', () => {
       this.isOver = true
@@ -148,7 +155,8 @@ class Session {
     } finally {
       this.#waiting.delete(giveUp)
       if (this.#waiting.size === 0) this.#idle.refresh()
-      if (signal.aborted && this.#lastHeard < since) this.#fail(new Error('the connection went silent'))
+      const isSilent = !this.#http.connecting && this.#lastHeard < since
+      if (signal.aborted && isSilent) this.#fail(new Error('the connection went silent'))
     }
   }
 
@@ -159,6 +167,7 @@ class Session {
   #fail(reason: Error): void {
     this.isOver = true
     clearTimeout(this.#idle)
+    clearTimeout(this.#connecting)
     for (const giveUp of this.#waiting) giveUp(reason)
     this.#http.destroy()
   }

@@ -11,6 +11,9 @@ import type { TrustedRoots } from './trustedRoots.ts'
 /** How long a connection without questions is kept: setting TLS up costs more than leaving it open. */
 const IDLE = { tcp: 10 * SECOND, tls: 30 * SECOND } as const
 
+/** How long a connection may take to be ready. Longer than a try: over a slow line, the next one profits. */
+const CONNECT_TIMEOUT = 4 * SECOND
+
 /** Messages nobody asked for, after which a connection is given up. Late replies are of that kind too. */
 const MAX_UNSOLICITED = 64
 
@@ -97,6 +100,7 @@ class Connection {
   readonly #frames = new FrameReader()
   readonly #waiting = new Map<number, Waiting>()
   readonly #idle: NodeJS.Timeout
+  readonly #connecting: NodeJS.Timeout
   /** What was asked before the connection was ready; null once it is. */
   #unsent: Buffer[] | null = []
   #lastHeard = 0
@@ -111,7 +115,10 @@ class Connection {
     this.#socket = socket
     this.#encode = options.encode
     this.#idle = setTimeout(() => this.#endIfIdle(), options.idle).unref()
+    const late = () => this.end(new Error('the connection takes too long'))
+    this.#connecting = setTimeout(late, CONNECT_TIMEOUT).unref()
     socket.on(options.ready, () => {
+      clearTimeout(this.#connecting)
       for (const bytes of this.#unsent ?? []) socket.write(bytes)
       this.#unsent = null
     })
@@ -129,7 +136,8 @@ class Connection {
     const waiting = { query, since: performance.now(), resolve, reject }
     const onAbort = () => {
       reject(signal.reason)
-      if (this.#lastHeard < waiting.since) this.end(new Error('the connection went silent'))
+      if (this.#unsent === null && this.#lastHeard < waiting.since)
+        this.end(new Error('the connection went silent'))
     }
     this.#waiting.set(id, waiting)
     signal.addEventListener('abort', onAbort)
@@ -150,6 +158,7 @@ class Connection {
     if (this.isOver) return
     this.isOver = true
     clearTimeout(this.#idle)
+    clearTimeout(this.#connecting)
     this.#socket.destroy()
     for (const { reject } of this.#waiting.values()) reject(reason)
   }

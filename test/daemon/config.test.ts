@@ -76,10 +76,16 @@ describe('what a file may say', () => {
       { address: '9.9.9.9', port: 53, transport: 'udp' },
       { address: '2620:fe::fe', port: 5353, transport: 'tcp' },
     ])
+    const encrypted = '["tls://9.9.9.9#dns.quad9.net", "https://dns.quad9.net/dns-query"]'
+    expect(load(`dns: { upstreams: ${encrypted} }`).dns.upstreams).toEqual([
+      { transport: 'tls', address: '9.9.9.9', port: 853, name: 'dns.quad9.net' },
+      { transport: 'https', host: 'dns.quad9.net', address: null, port: 443, path: '/dns-query' },
+    ])
   })
 
-  test('where each value comes from is told, without a database password', () => {
-    writeFileSync(FILE, 'log:\n  level: warn\nstore: { url: "postgres://hearth:secret@db/hearth" }\n')
+  test('where each value comes from is told, without passwords and the paths of upstreams', () => {
+    const dns = 'dns: { upstreams: ["https://dns.example.com/secret"] }\n'
+    writeFileSync(FILE, `log:\n  level: warn\nstore: { url: "postgres://hearth:secret@db/hearth" }\n${dns}`)
     const { values } = loadConfig(FILE, ENV)
     expect(values).toContainEqual({ key: 'log.level', value: 'warn', source: `${FILE}:2` })
     expect(values).toContainEqual({ key: 'domain', value: 'home.arpa', source: 'default' })
@@ -130,8 +136,8 @@ describe('what is wrong is told with file, line, key, remedy and an example', ()
       'hearth.yaml:1: tls.minVersion must be one of: 1.2, 1.3. Example: minVersion: "1.3"',
     ],
     [
-      'dns:\n  upstreams:\n    - 9.9.9.9\n    - tls://9.9.9.9\n',
-      'hearth.yaml:4: dns.upstreams.1 the upstream "tls://9.9.9.9" cannot be used: encrypted upstreams are not yet supported in this version; ',
+      'dns:\n  upstreams:\n    - 9.9.9.9\n    - tls://dns.quad9.net\n',
+      'hearth.yaml:4: dns.upstreams.1 the upstream "tls://dns.quad9.net" cannot be used: its host is no IP address; the name goes after #; ',
     ],
     [
       'publicUrl: gateway\n',

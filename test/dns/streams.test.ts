@@ -2,8 +2,12 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
+import fc from 'fast-check'
+import { Connections } from '../../base/connections.ts'
+import { createLog } from '../../base/log.ts'
 import { FrameReader, frame } from '../../dns/framing.ts'
 import type { DnsServer } from '../../dns/server.ts'
+import { TcpListener } from '../../dns/tcp.ts'
 import { decodeMessage, encodeMessage, type Message } from '../../wire/message.ts'
 import { tempDirs } from '../support/tempDir.ts'
 import { HOUSEHOLD, query, ScriptedUpstream, startServer } from './harness.ts'
@@ -150,6 +154,21 @@ describe.each(['tcp', 'tls'] as const)('over %s', (transport) => {
     expect((await replies(socket, 2)).map(({ rcode }) => rcode)).toEqual([1, 0])
   })
 
+  test('random octets, framed as messages, leave the connection answering', async () => {
+    const socket = await open()
+    const octets = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 600 }), 300)
+    socket.write(Buffer.concat(octets.map(frame)))
+    socket.write(frame(encodeMessage(query('nas.home.arpa', 'A', { id: 0xabcd }))))
+    const frames = new FrameReader()
+    for (let answered = false; !answered; ) {
+      const [chunk] = await once(socket, 'data', { signal: AbortSignal.timeout(10_000) })
+      answered = frames
+        .push(chunk)
+        .map(decodeMessage)
+        .some(({ id, rcode }) => id === 0xabcd && rcode === 0)
+    }
+  })
+
   test('a client that asks on and on without reading is cut off', async () => {
     const socket = await open()
     socket.pause()
@@ -222,4 +241,42 @@ describe.each(['tcp', 'tls'] as const)('over %s', (transport) => {
     socket.write(frame(ask()))
     expect((await replies(socket, 1))[0]!.edns!.options).toEqual([])
   })
+})
+
+test('the parts of a zone transfer are made as the client reads them, and it is not cut off', async () => {
+  const PARTS = 400
+  const part = Buffer.alloc(60_000, 1)
+  let made = 0
+  function* parts() {
+    for (; made < PARTS; made += 1) yield part
+  }
+  const listener = new TcpListener('127.0.0.1', {
+    connections: new Connections({ total: 10, perClient: 10 }),
+    log: createLog('silent'),
+    answer: async () => ({
+      messages: parts(),
+      question: null,
+      rcode: 0,
+      source: null,
+      upstream: null,
+      reusableFor: 0,
+    }),
+  })
+  const socket = connect({ port: await listener.listen(0), host: '127.0.0.1' })
+  socket.write(frame(NAS))
+  let unread = -1
+  while (made > unread || made === 0) {
+    unread = made
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  expect(made).toBeLessThan(PARTS)
+
+  const frames = new FrameReader()
+  let received = 0
+  for await (const chunk of socket) {
+    received += frames.push(chunk).length
+    if (received === PARTS) break
+  }
+  expect(received).toBe(PARTS)
+  await listener.close()
 })

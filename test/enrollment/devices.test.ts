@@ -5,6 +5,7 @@ import { Devices } from '../../enrollment/devices.ts'
 import { readAudit } from '../../store/audit.ts'
 import { findCredential } from '../../store/credentials.ts'
 import { findDevice, insertDevice, listDevices } from '../../store/devices.ts'
+import { putRecords } from '../../store/records.ts'
 import { readZone } from '../../store/zone.ts'
 import { tempDirs } from '../support/tempDir.ts'
 import { TestClock } from '../support/testClock.ts'
@@ -97,6 +98,19 @@ describe('IDENT-1: a name is refused', () => {
 
   test('if it is the gateway’s', async () => {
     await expect(add('gateway')).rejects.toMatchObject({ code: 'NAME_RESERVED' })
+  })
+
+  test('at or below one that is delegated to another name server', async () => {
+    await home.store.transaction((tx) =>
+      putRecords(tx, [{ owner: 'lab.home.arpa', type: 'NS', ttl: 300, data: 'ns.example.net.' }]),
+    )
+    for (const name of ['lab', 'rack.lab.home.arpa', 'a.rack.lab.home.arpa']) {
+      await expect(add(name)).rejects.toMatchObject({
+        code: 'NAME_DELEGATED',
+        message: expect.stringContaining('hearth dns remove lab.home.arpa NS'),
+      })
+    }
+    await add('collab')
   })
 
   test('until the last certificate of a removed device has ended, though it was revoked', async () => {

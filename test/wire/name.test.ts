@@ -49,6 +49,36 @@ describe('comparison', () => {
     expect(Name.parse('\\196.').key).not.toBe(Name.parse('\\228.').key)
   })
 
+  test('says the same whether keys are compared or names', () => {
+    const pair = fc
+      .tuple(fc.oneof(anyName, hostName), fc.nat(254), fc.nat(255), fc.boolean())
+      .map(([name, at, octet, isOtherCase]): [Name, Name] => {
+        // One octet changed, or one letter in the other case; a length stays what it is.
+        const octets = Buffer.from(name.wire, 'latin1')
+        const target = at % octets.length
+        const isLength = (index: number): boolean => {
+          let length = 0
+          while (length < index) length += 1 + octets[length]!
+          return length === index
+        }
+        if (!isLength(target)) octets[target] = isOtherCase ? octets[target]! ^ 0x20 : octet
+        return [name, Name.fromWire(octets.toString('latin1'))]
+      })
+    fc.assert(
+      fc.property(pair, ([one, other]) => {
+        const lower = (name: Name) =>
+          name.wire.replace(/[A-Z]/g, (letter) => String.fromCharCode(letter.charCodeAt(0) + 0x20))
+        const isSame = lower(one) === lower(other)
+        expect(one.equals(other)).toBe(isSame)
+        expect(other.equals(one)).toBe(isSame)
+        expect(one.key === other.key).toBe(isSame)
+        expect(one.toLowerCase().equals(one)).toBe(true)
+        expect(one.isAtOrBelow(other)).toBe(isSame)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
   test('a name is at or below its ancestors, and below no others', () => {
     const home = Name.parse('home.arpa')
     expect(Name.parse('nas.HOME.arpa').isAtOrBelow(home)).toBe(true)

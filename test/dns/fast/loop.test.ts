@@ -4,7 +4,7 @@ import { networkInterfaces } from 'node:os'
 import { afterEach, describe, expect, test } from '@jest/globals'
 import { systemClock } from '../../../base/clock.ts'
 import { openLibc } from '../../../dns/fast/libc.ts'
-import { type Finding, type Miss, UdpLoop } from '../../../dns/fast/loop.ts'
+import { type Finding, type Hit, type Miss, UdpLoop } from '../../../dns/fast/loop.ts'
 import { openUdpSocket } from '../../../dns/fast/sockets.ts'
 import { LoopState } from '../../../dns/fast/state.ts'
 import { decodeMessage, encodeMessage } from '../../../wire/message.ts'
@@ -26,6 +26,7 @@ function loopOn(address: string, isLocal = true) {
     () => libc.close(wakeUp),
   )
   const misses: Miss[] = []
+  const hits: Hit[] = []
   const state = new LoopState()
   const loop = new UdpLoop({
     libc,
@@ -35,8 +36,9 @@ function loopOn(address: string, isLocal = true) {
     clock: systemClock,
     isLocal: () => isLocal,
     onMisses: (list) => misses.push(...list),
+    onHits: (list) => hits.push(...list),
   })
-  return { loop, port, state, misses }
+  return { loop, port, state, misses, hits }
 }
 
 /** A client whose socket takes answers from the address it asked and from no other. */
@@ -111,6 +113,31 @@ test('more than a batch at once is answered, each query by itself', async () => 
     zone: 200,
     a: 200,
   })
+})
+
+test('each query that is answered at once is told of, until too many wait to be heard', async () => {
+  const { loop, port, misses, hits, state } = loopOn('127.0.0.1')
+  const { socket } = await client(port, '127.0.0.1')
+  const ask = async (expected: number) => {
+    socket.send(encodeMessage(query('NAS.home.arpa', 'A')))
+    await until(loop, () => state.snapshot().rcodes[0] === expected)
+  }
+  socket.send(NAS)
+  await until(loop, () => misses.length > 0)
+  loop.take(misses.map((miss) => echoed(miss)))
+  await ask(1)
+  expect(hits).toEqual([
+    {
+      question: new Uint8Array(Buffer.from('\x03NAS\x04home\x04arpa\0\0\x01\0\x01', 'latin1')),
+      client: Uint8Array.of(127, 0, 0, 1),
+      rcode: 0,
+      source: 'zone',
+    },
+  ])
+  expect(state.untold).toBe(1)
+  state.addUntold(10_000)
+  await ask(2)
+  expect(hits).toHaveLength(1)
 })
 
 test('what was answered before a change is not answered so after it', async () => {
