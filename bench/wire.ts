@@ -1,7 +1,7 @@
 import dnsPacket from 'dns-packet'
 import dns2 from 'dns2'
+import { HOSTILE_MESSAGES } from '../test/fuzz/hostileMessages.ts'
 import { decodeMessage, encodeMessage } from '../wire/message.ts'
-import { HOSTILE_MESSAGES } from './hostileMessages.ts'
 import { alone, beside, type Figure, OURS, takeTurns } from './measure.ts'
 import type { Session } from './session.ts'
 

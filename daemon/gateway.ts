@@ -25,7 +25,7 @@ import { CrlPublisher } from '../ocsp/crlPublisher.ts'
 import { revocationHandler } from '../ocsp/handler.ts'
 import { Responder } from '../ocsp/responder.ts'
 import { openStore } from '../store/database.ts'
-import { listDevices } from '../store/devices.ts'
+import { findGatewayDevice } from '../store/devices.ts'
 import { anyKey } from '../store/keys.ts'
 import { lockDataDir } from '../store/lock.ts'
 import { readZone } from '../store/zone.ts'
@@ -80,6 +80,10 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
   async function open(): Promise<Gateway> {
     const startedAt = clock.now()
     const { promise: failed, resolve: fail } = Promise.withResolvers<Error>()
+
+    // The DNS gets its thread ready while the rest is opened.
+    const dns = new DnsThread({ log, onFailure: fail })
+    opened.push(() => dns.close())
 
     // 1. State: one process on it, at this version's schema, with the key that opens its keys.
     openDataDir(config.dataDir)
@@ -181,7 +185,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     const queryLog = { ...config.dns.queryLog, directory: join(config.dataDir, 'queries') }
     const forwarded = config.dns.forward.map((forward) => forward.zone)
     const updates = new DynamicUpdates({ store, zones: { ...zones, forwarded }, log })
-    const dns = await DnsThread.start({
+    await dns.start({
       ...config.listen.dns,
       dot: { ...config.listen.dot, minVersion: tls.minVersion, certificate: await dotCertificate() },
       clients: config.dns.clients,
@@ -198,8 +202,6 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       update: (request) => updates.apply(request),
       secondaries: config.dns.secondaries,
       udp: config.dns.fastPath ? 'thread' : 'dgram',
-      log,
-      onFailure: fail,
     })
     opened.push(() => dns.close())
     const zoneFollower = new ZoneFollower({ store, clock, holder: dns, zone })
@@ -261,7 +263,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
         status: keptFor(SECOND, clock, status),
         failing: keptFor(SECOND, clock, () =>
           failingParts({
-            store: () => listDevices(store.db),
+            store: () => findGatewayDevice(store.db),
             dns: () => dns.explain(config.gateway.name, 'A'),
           }),
         ),

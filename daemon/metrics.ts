@@ -32,6 +32,13 @@ export function openMetricsToken(path: string): string {
   return readFileSync(path, 'utf8').trim()
 }
 
+/** What is sent. */
+interface Reply {
+  status: number
+  headers: Record<string, string>
+  body: string
+}
+
 /**
  * Answers `/metrics` for clients on this machine and for those with the token; false for any other path.
  *
@@ -39,34 +46,35 @@ export function openMetricsToken(path: string): string {
  */
 export function metricsHandler(options: { token: string; figures: () => Promise<GatewayFigures>; log: Log }) {
   const { token, figures, log } = options
-  const send = (response: ServerResponse, status: number, type: string, body: string, more: object = {}) => {
-    const headers = {
-      'Content-Type': type,
-      'Content-Length': Buffer.byteLength(body),
-      'Cache-Control': 'no-store',
-    }
-    response.writeHead(status, { ...headers, ...more }).end(body)
-  }
   return (request: IncomingMessage, response: ServerResponse): boolean => {
     if (request.url?.split('?')[0] !== PATH) return false
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
-      send(response, 405, 'text/plain', 'Metrics are read by GET.\n', { Allow: 'GET, HEAD' })
-    } else if (!mayRead(request, token)) {
-      const sentence = 'Metrics need the bearer token in metrics.token in the data directory.\n'
-      send(response, 401, 'text/plain', sentence, { 'WWW-Authenticate': 'Bearer realm="Hearth metrics"' })
-    } else {
-      figures()
-        .then(renderMetrics)
-        .then(
-          ({ contentType, text }) => send(response, 200, contentType, text),
-          (error: unknown) => {
-            log.error({ reason: reasonOf(error) }, 'the metrics could not be gathered')
-            send(response, 503, 'text/plain', 'The metrics cannot be gathered now; the log says more.\n')
-          },
-        )
-    }
+    replyTo(request, mayRead(request, token))
+      .catch((error: unknown): Reply => {
+        log.error({ reason: reasonOf(error) }, 'the metrics could not be gathered')
+        return plain(503, 'The metrics cannot be gathered now; the log says more.')
+      })
+      .then(({ status, headers, body }) => {
+        const length = { 'Content-Length': Buffer.byteLength(body), 'Cache-Control': 'no-store' }
+        response.writeHead(status, { ...headers, ...length }).end(body)
+      })
+      .catch((error: unknown) => log.debug({ reason: reasonOf(error) }, 'metrics not sent'))
     return true
   }
+
+  async function replyTo({ method }: IncomingMessage, isAllowed: boolean): Promise<Reply> {
+    if (method !== 'GET' && method !== 'HEAD')
+      return plain(405, 'Metrics are read by GET.', { Allow: 'GET, HEAD' })
+    if (!isAllowed) {
+      const sentence = 'Metrics need the bearer token in metrics.token in the data directory.'
+      return plain(401, sentence, { 'WWW-Authenticate': 'Bearer realm="Hearth metrics"' })
+    }
+    const { contentType, text } = await renderMetrics(await figures())
+    return { status: 200, headers: { 'Content-Type': contentType }, body: text }
+  }
+}
+
+function plain(status: number, sentence: string, headers: Record<string, string> = {}): Reply {
+  return { status, headers: { ...headers, 'Content-Type': 'text/plain' }, body: `${sentence}\n` }
 }
 
 function mayRead(request: IncomingMessage, token: string): boolean {

@@ -4,15 +4,13 @@ import type { Log } from '../base/log.ts'
 import { stopLoop } from './fast/state.ts'
 import type { DnsFigures } from './metrics.ts'
 import type { DnsServerOptions } from './server.ts'
-import type { ApplyUpdate } from './updateGate.ts'
+import type { ApplyUpdate, UpdateRequest } from './updateGate.ts'
 import type { LocalOptions, LogMethod, WorkerFunctions } from './worker.ts'
 
+/** What the server is started with. */
 export interface DnsThreadOptions extends Omit<DnsServerOptions, LocalOptions> {
-  log: Log
   /** Carries out dynamic updates; without it there are none. */
   update?: ApplyUpdate
-  /** The DNS ended by itself: nothing resolves any more, and the daemon has nothing better to do than end too. */
-  onFailure: (error: Error) => void
 }
 
 /**
@@ -29,34 +27,19 @@ export class DnsThread {
   #stop = () => {}
   #closing = false
 
-  /**
-   * Starts the thread and listens.
-   *
-   * @throws {RemoteError} with the codes of `DnsServerError`; then nothing listens.
-   */
-  static async start({ log, update, onFailure, ...options }: DnsThreadOptions): Promise<DnsThread> {
-    const thread = new DnsThread({ log, onFailure, ...(update && { update }) })
-    try {
-      const { port, dotPort, stopHandle } = await thread.#channel.call('start', {
-        ...options,
-        takesUpdates: update !== undefined,
-      })
-      thread.#port = port
-      thread.#dotPort = dotPort
-      if (stopHandle !== null) thread.#stop = () => stopLoop(stopHandle)
-      process.on('exit', thread.#stop)
-      return thread
-    } catch (error) {
-      await thread.#end()
-      throw error
-    }
-  }
+  #update: ApplyUpdate | null = null
 
-  private constructor({ log, update, onFailure }: Pick<DnsThreadOptions, 'log' | 'update' | 'onFailure'>) {
+  /**
+   * Makes the thread, which then gets itself ready beside whatever else is done until `start`.
+   *
+   * `onFailure`: the DNS ended by itself. Nothing resolves any more, and the daemon has nothing better to
+   * do than end too.
+   */
+  constructor({ log, onFailure }: { log: Log; onFailure: (error: Error) => void }) {
     this.#onFailure = onFailure
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), { name: 'dns' })
     this.#channel = new Channel(this.#worker, {
-      ...(update && { update }),
+      update: (request: UpdateRequest) => this.#update!(request),
       log: (level: LogMethod, fields: object, message: string) => log[level](fields, message),
     })
     let failure = new Error('the DNS thread ended')
@@ -67,6 +50,21 @@ export class DnsThread {
       this.#channel.close(new RemoteError('CLOSED', failure.message))
       if (!this.#closing) this.#onFailure(failure)
     })
+  }
+
+  /**
+   * Listens and answers.
+   *
+   * @throws {RemoteError} with the codes of `DnsServerError`; then nothing listens.
+   */
+  async start({ update, ...options }: DnsThreadOptions): Promise<void> {
+    this.#update = update ?? null
+    const started = await this.#channel.call('start', { ...options, takesUpdates: update !== undefined })
+    const { port, dotPort, stopHandle } = started
+    this.#port = port
+    this.#dotPort = dotPort
+    if (stopHandle !== null) this.#stop = () => stopLoop(stopHandle)
+    process.on('exit', this.#stop)
   }
 
   /** The port in use; what `port: 0` became. */
@@ -127,11 +125,6 @@ export class DnsThread {
   async close(): Promise<void> {
     this.#closing = true
     await this.#channel.call('close').catch(() => undefined)
-    await this.#end()
-  }
-
-  async #end(): Promise<void> {
-    this.#closing = true
     process.off('exit', this.#stop)
     await this.#worker.terminate()
   }

@@ -52,19 +52,21 @@ export function dohHandler({ answer, log }: DohOptions) {
     const url = (request.url ?? '').replace(WHOLE_URL, '')
     const [path, parameters = ''] = url.split('?', 2)
     if (path !== PATH) return false
-    replyTo(request, parameters)
+    // At once: of a connection that has closed meanwhile, nobody knows whose it was.
+    const client: Client = { transport: 'https', address: request.socket.remoteAddress ?? '' }
+    replyTo(request, parameters, client)
       .catch((error: unknown): Reply => {
         if (error instanceof NotAQuery) return plain(error.status, error.message, error.headers)
         log.error({ reason: reasonOf(error) }, 'DNS query over https failed')
         return plain(500, 'Hearth failed to answer this; its log says more.')
       })
       .then((reply) => send(reply, request, response))
+      .catch((error: unknown) => log.debug({ reason: reasonOf(error) }, 'DNS response over https not sent'))
     return true
   }
 
-  async function replyTo(request: IncomingMessage, parameters: string): Promise<Reply> {
+  async function replyTo(request: IncomingMessage, parameters: string, client: Client): Promise<Reply> {
     const query = await readQuery(request, parameters)
-    const client: Client = { transport: 'https', address: request.socket.remoteAddress ?? '' }
     const [message] = (await answer(query, client)).messages
     if (message === undefined) throw new NotAQuery(400, 'This is no DNS query.')
     const seconds = freshness(message)

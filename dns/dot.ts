@@ -26,7 +26,7 @@ export interface DotOptions {
 
 const HANDSHAKE_TIMEOUT = 5 * SECOND
 
-/** RFC 7301 registry: whoever came here to speak another protocol is sent away. */
+/** In IANA's registry of ALPN names. Whoever came here to speak another protocol is sent away. */
 const ALPN = 'dot'
 
 /** DNS over TLS (RFC 7858) on one address. */

@@ -3,7 +3,7 @@ import { createSocket, type Socket } from 'node:dgram'
 import { type Clock, SECOND } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
 import { decodeMessage, encodeMessage, type Message, type ResourceRecord } from '../wire/message.ts'
-import type { Name } from '../wire/name.ts'
+import { Name } from '../wire/name.ts'
 import { CLASS, OPCODE, RCODE, rcodeName, TYPE } from '../wire/registry.ts'
 import { isSignedResponse, type Keyring, Signer, type TsigKey } from './tsig.ts'
 
@@ -35,16 +35,20 @@ const TRIES = 10
 export class Notifier {
   readonly #secondaries: readonly Secondary[]
   readonly #keyring: Keyring
+  readonly #household: Name
   readonly #soaOf: (apex: Name) => ResourceRecord | null
   readonly #clock: Clock
   readonly #log: Log
   /** What is to be told, or is waited for, by secondary and zone. */
   readonly #rounds = new Map<string, Round>()
-  readonly #complaints = new Set<string>()
+  /** What is wrong with a key, by its name. */
+  readonly #complaints = new Map<string, string>()
 
   constructor(options: {
     secondaries: readonly Secondary[]
     keyring: Keyring
+    /** The household's zone, which every secondary should have. */
+    domain: string
     /** The SOA of a zone as it is now; null if there is none any more. */
     soaOf: (apex: Name) => ResourceRecord | null
     clock: Clock
@@ -52,6 +56,7 @@ export class Notifier {
   }) {
     this.#secondaries = options.secondaries
     this.#keyring = options.keyring
+    this.#household = Name.parse(options.domain)
     this.#soaOf = options.soaOf
     this.#clock = options.clock
     this.#log = options.log
@@ -85,9 +90,9 @@ export class Notifier {
       this.#complaints.delete(name)
       return key
     }
-    if (!this.#complaints.has(name)) {
-      this.#complaints.add(name)
-      const problem = key === null ? 'does not exist' : 'may not transfer'
+    const problem = key === null ? 'does not exist' : 'may not transfer'
+    if (this.#complaints.get(name) !== problem) {
+      this.#complaints.set(name, problem)
       this.#log.warn(
         `the secondary ${address} cannot copy the zones: its key ${name}, named in dns.secondaries, ${problem}. Say: hearth dns key add ${name} --transfer`,
       )
@@ -99,8 +104,9 @@ export class Notifier {
     const round = new Round()
     const send = () => {
       const [key, soa] = [this.#keyOf(secondary), this.#soaOf(apex)]
-      if (key === null || soa === null || round.tries >= TRIES) {
-        if (round.tries >= TRIES) this.#giveUp(secondary, apex)
+      const isOver = round.tries >= TRIES
+      if (isOver) this.#giveUp(secondary, apex)
+      if (isOver || key === null || soa === null) {
         this.#rounds.delete(id)
         return
       }
@@ -111,7 +117,9 @@ export class Notifier {
         round.end()
         this.#rounds.delete(id)
         if (rcode === RCODE.NOERROR) return
-        this.#log.warn(
+        // A server that keeps no reverse zones is a good secondary all the same.
+        const level = apex.key === this.#household.key ? 'warn' : 'debug'
+        this.#log[level](
           { secondary: secondary.address, zone: apex.toString(), rcode: rcodeName(rcode) },
           'a secondary does not want to hear of a zone: check that it has the zone, and takes notifications from this address with its key',
         )

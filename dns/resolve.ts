@@ -68,7 +68,8 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
   let name = question.name
   const isParents = (owner: Name) => flags.dnssecOk && zones.isParents(owner, question.type)
   const aa = zones.find(name) !== null && !isParents(name)
-  let reusableFor = ZONE_REUSE
+  let reusableFor = Number.POSITIVE_INFINITY
+  let source: Resolution['source'] = 'special'
   /** Whether an outsider's name has led here, who must not lead anybody to the home's addresses. */
   let isGuarded = false
   const done = (part: Partial<Resolution>): Resolution => {
@@ -79,7 +80,7 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
       authorities: [],
       additionals: [],
       extendedError: null,
-      source: 'special',
+      source,
       upstream: null,
       age: null,
       ...part,
@@ -95,6 +96,8 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
       const answer = zone.lookup(name, question.type)
       if (answer.kind !== 'alias') return done({ source: zone.source, ...fromZone(answer, answers) })
       answers.push(...answer.records)
+      source = zone.source
+      reusableFor = Math.min(reusableFor, ZONE_REUSE)
       name = answer.target
       continue
     }
@@ -122,13 +125,13 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
     const onward = wayOnward({ ...question, name }, { ...reply, answers: records }, isBelievable)
     reusableFor = Math.min(reusableFor, reply.reusableFor)
     if (onward === null) {
-      const { rcode, source, upstream, age, extendedError } = reply
+      const { rcode, upstream, age, extendedError } = reply
       const beside = {
         authorities: believable(reply.authorities),
         additionals: believable(reply.additionals),
       }
       answers.push(...records)
-      return done({ rcode, ...beside, source, upstream, age, extendedError, reusableFor })
+      return done({ rcode, ...beside, source: reply.source, upstream, age, extendedError, reusableFor })
     }
     answers.push(...onward.aliases)
     name = onward.target

@@ -55,7 +55,8 @@ function functionsOf() {
       const response = await server.answer(...args)
       return { ...response, messages: [...response.messages] }
     },
-    close: () => server.close(),
+    /** Also where it was never started. */
+    close: () => server?.close(),
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
-import { type FuzzResult, fuzzDns } from '../test/fuzz/dnsFuzz.ts'
+import { type FuzzResult, fuzzDns, startOf } from '../test/fuzz/dnsFuzz.ts'
 
 const USAGE = `Runs what is too long for npm test.
 
@@ -33,9 +33,7 @@ async function main(): Promise<number> {
       onProgress: (done, result) => done % 1_000_000 === 0 && report(done, result),
     })
     report(packets, result)
-    process.stdout.write(
-      `${JSON.stringify(result.outcomes)}\nslowest: ${result.slowest.octets.toString('hex')}\n`,
-    )
+    process.stdout.write(`${JSON.stringify(result.outcomes)}\nslowest: ${startOf(result.slowest.octets)}\n`)
     return 0
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? `${error.stack}\n${error.cause}` : error}\n`)

@@ -93,7 +93,7 @@ export class Reader {
   /** The name at which the pointer at `at` leads, which stands at the end of labels that begin at `start`. */
   #follow(at: number, start: number, jumpsLeft: number): EarlierName {
     const target = this.#pointerAt(at)
-    if (target >= start || target < FIRST_NAME_OFFSET) throw badPointer()
+    if (target >= start || target < FIRST_NAME_OFFSET || jumpsLeft === 0) throw badPointer()
     const earlier = this.#earlier?.get(target) ?? this.#readEarlier(target, jumpsLeft - 1)
     if (earlier.jumps >= jumpsLeft) throw badPointer()
     return earlier

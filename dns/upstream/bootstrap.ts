@@ -30,6 +30,8 @@ export class Bootstrap implements HostFinder {
     let looking = this.#looking.get(host)
     if (looking === undefined) {
       looking = this.#lookUp(host).finally(() => this.#looking.delete(host))
+      // Whoever waits hears of a failure; there may be nobody any more.
+      looking.catch(() => {})
       this.#looking.set(host, looking)
     }
     const shared = looking

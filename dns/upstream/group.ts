@@ -135,8 +135,10 @@ export class UpstreamGroup {
       running += 1
       this.#underWay += 1
       try {
-        const judgement = judge(await peer.ask(query, TRY_TIMEOUTS[round]!))
+        const reply = await peer.ask(query, TRY_TIMEOUTS[round]!)
+        // Those that come too late are let be all the same: it tells how their upstreams are doing.
         if (isOver) return
+        const judgement = judge(reply)
         if (judgement.kind === 'nothing') {
           failure = `${peer.name}: ${judgement.reason}`
         } else {
@@ -168,7 +170,7 @@ export class UpstreamGroup {
     for (const peer of this.#peers) peer.close()
   }
 
-  /** Those that work, the fastest first; then those that fail, the one first that has rested enough first. */
+  /** Those that work, the fastest first; then those that are to rest, the one with the least of it left first. */
   #inOrder(): Peer[] {
     const peers = this.#peers.map((peer) => ({ peer, rest: peer.restsFor, expected: peer.expected }))
     peers.sort((a, b) => a.rest - b.rest || a.expected - b.expected)

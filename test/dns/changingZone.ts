@@ -34,7 +34,7 @@ export class ChangingZone {
   readonly dir: string
   readonly store: Store
   readonly server: DnsServer
-  /** What was logged, one JSON object a line. */
+  /** Warnings and errors: a sentence, or a JSON object. */
   readonly log: string[]
 
   /** With a gateway and a device called nas. */
@@ -69,8 +69,8 @@ export class ChangingZone {
     const lines: string[] = []
     const log = createLog('silent')
     for (const level of ['warn', 'error'] as const) {
-      log[level] = (fields: object, message?: string) =>
-        void lines.push(JSON.stringify({ ...fields, message }))
+      log[level] = (what: object | string, message?: string) =>
+        void lines.push(typeof what === 'string' ? what : JSON.stringify({ ...what, message }))
     }
     const zones = {
       domain: 'home.arpa',

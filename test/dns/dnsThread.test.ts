@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { createLog } from '../../base/log.ts'
 import { DnsThread, type DnsThreadOptions } from '../../dns/dnsThread.ts'
 import { decodeMessage, encodeMessage } from '../../wire/message.ts'
 import { printRecord } from '../../wire/presentation.ts'
@@ -16,9 +15,10 @@ afterEach(async () => {
 })
 
 async function startThread(options: Partial<DnsThreadOptions> = {}): Promise<DnsThread> {
-  const { clock: _, ...plain } = serverOptions()
-  const thread = await DnsThread.start({ ...plain, udp: 'thread', log: createLog('silent'), ...options })
+  const { clock: _, log, onFailure, ...plain } = serverOptions()
+  const thread = new DnsThread({ log, onFailure })
   opened.push(thread)
+  await thread.start({ ...plain, udp: 'thread', ...options })
   return thread
 }
 
@@ -73,6 +73,11 @@ describe.each(['thread', 'dgram'] as const)('with UDP by %s', (udp) => {
     const second = await startThread({ udp, port })
     expect(await addressOf(second.port, 'nas.home.arpa')).toEqual(NAS)
   })
+})
+
+test('a thread that was never started ends all the same', async () => {
+  const { log, onFailure } = serverOptions()
+  await new DnsThread({ log, onFailure }).close()
 })
 
 /** A program with the thread that waits in a system call; a process that did not end would fail the test by its time. */

@@ -7,15 +7,15 @@ import { serverOptions } from './harness.ts'
  * A program with a DNS thread, for tests of how programs end. It prints its port and then does what its
  * first argument says.
  */
-const { clock: _, ...options } = serverOptions()
-const thread = await DnsThread.start({
-  ...options,
-  udp: 'thread',
+const { clock: _clock, onFailure: _onFailure, log, ...options } = serverOptions()
+const thread = new DnsThread({
+  log,
   onFailure: (error) => {
     process.stdout.write(`failed: ${error.message}\n`)
     process.exit(3)
   },
 })
+await thread.start({ ...options, udp: 'thread' })
 process.stdout.write(`${thread.port}\n`)
 
 const ways: Record<string, () => unknown> = {

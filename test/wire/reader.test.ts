@@ -16,6 +16,8 @@ describe('a name with pointers', () => {
     const last = (octets: Buffer) => nameAt(new Reader(octets), octets.length - 2)
     expect(last(chain(127))).toBe('\0')
     expect(last(chain(128))).toBe('WireError')
+    // As many as pointers reach: whoever followed them by recursion would run out of stack.
+    expect(last(chain(8180))).toBe('WireError')
     // The limit is one of the name, not of how often a reader was asked.
     const octets = chain(128)
     const reader = new Reader(octets)

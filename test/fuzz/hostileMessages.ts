@@ -1,5 +1,5 @@
-import { MAX_MESSAGE } from '../wire/message.ts'
-import { TYPE } from '../wire/registry.ts'
+import { MAX_MESSAGE } from '../../wire/message.ts'
+import { TYPE } from '../../wire/registry.ts'
 
 const ROOT = Buffer.of(0)
 
