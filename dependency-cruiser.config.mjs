@@ -15,7 +15,7 @@ const only = (from, to, comment) => ({
   severity: 'error',
   from: { path: `^${from}/` },
   to: {
-    path: '^(main\\.ts|(daemon|admin-ui|enrollment|ocsp|dns|discovery|agent|ca|x509|store|pairing|wire|base|migrations|test|bench|scripts)/)',
+    path: '^(main\\.ts|(daemon|admin-ui|enrollment|ocsp|dns|discovery|agent|ca|x509|store|pairing|wire|base|migrations|test|bench|soak|scripts)/)',
     pathNot: `^(${[from, ...to].join('|')})/`,
   },
 })
@@ -74,9 +74,9 @@ export default {
     {
       name: 'dns2-is-a-client',
       comment:
-        'dns2 as a server dies of one datagram from port 0; it is the independent client of doctor and tests only.',
+        'dns2 as a server dies of one datagram from port 0; it is the independent client of doctor and tests, and a peer in the benchmarks.',
       severity: 'error',
-      from: { pathNot: '^(daemon/doctor\\.ts|test/)' },
+      from: { pathNot: '^(daemon/doctor\\.ts|(test|bench)/)' },
       to: { path: 'node_modules/dns2/' },
     },
     {
@@ -88,10 +88,10 @@ export default {
     },
     {
       name: 'tests-stay-outside',
-      comment: 'What ships must run without the tests and the benchmarks.',
+      comment: 'What ships must run without the tests, the benchmarks and the soak.',
       severity: 'error',
-      from: { pathNot: '^(test|bench)/' },
-      to: { path: '^(test|bench)/' },
+      from: { pathNot: '^(test|bench|soak)/' },
+      to: { path: '^(test|bench|soak)/' },
     },
     {
       name: 'no-circles',
@@ -104,7 +104,7 @@ export default {
       name: 'no-dev-dependency-in-product',
       comment: 'What ships may only lean on what is installed with it.',
       severity: 'error',
-      from: { pathNot: '^(test|bench|scripts)/|\\.config\\.mjs$' },
+      from: { pathNot: '^(test|bench|soak|scripts)/|\\.config\\.mjs$' },
       to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown'], dependencyTypesNot: ['type-only'] },
     },
   ],

@@ -1,4 +1,7 @@
 import { createRequire } from 'node:module'
+import type * as koffi from 'koffi'
+
+type Koffi = typeof koffi
 
 /**
  * The system calls that Node has no door to, as C knows them. Pointers are addresses as numbers: nothing
@@ -20,13 +23,6 @@ export interface Libc {
   errno(): number
   /** Where the octets lie. They stay there as long as the array lives: its memory is outside V8's heap. */
   addressOf(octets: Uint8Array): number
-}
-
-/** The shape of `koffi` as far as it is used here. */
-interface Koffi {
-  load(path: null): { func(definition: string): (...values: number[]) => number }
-  address(octets: Uint8Array): bigint
-  errno(): number
 }
 
 /**

@@ -1,4 +1,9 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { FrameReader, frame } from '../../dns/framing.ts'
 import { decodeMessage, encodeMessage, type Message, type ResourceRecord } from '../../wire/message.ts'
@@ -9,7 +14,9 @@ import { run } from '../support/run.ts'
 import { waitFor } from '../support/waitFor.ts'
 import { ChangingZone, KEY, KEY_TEXT, SECRET } from './changingZone.ts'
 import { askTcp, askUdp, query } from './harness.ts'
+import { TlsHome } from './tlsHome.ts'
 import { sign } from './tsigSign.ts'
+import { updateMessage } from './updateLines.ts'
 
 const signed = (message: Message) => sign(encodeMessage(message), { name: KEY.name, secret: SECRET })
 
@@ -167,6 +174,44 @@ describe('a small zone', () => {
   test('a key that may only update copies nothing', async () => {
     zone.server.setKeys([{ ...KEY, mayTransfer: false }])
     expect(await zone.dig('-y', KEY_TEXT, 'home.arpa', 'AXFR')).toContain('Transfer failed')
+  })
+})
+
+describe('over TLS', () => {
+  let dir: string
+  let home: TlsHome
+  let zone: ChangingZone
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'hearth-xot-'))
+    home = await TlsHome.open(dir)
+    const certificate = await home.certificate()
+    zone = await ChangingZone.open({
+      dot: { addresses: ['127.0.0.1'], port: 0, minVersion: 'TLSv1.3', certificate },
+    })
+  })
+  afterAll(async () => {
+    await zone.close()
+    await home.close()
+    rmSync(dir, { recursive: true })
+  })
+
+  test('kdig copies the zone, signed (RFC 9103)', async () => {
+    const { output } = await run('kdig', [
+      ...['@127.0.0.1', '-p', String(zone.server.dotPort), '+tls', '-y', KEY_TEXT, 'home.arpa', 'AXFR'],
+    ])
+    expect(output).not.toMatch(/WARNING|; ERROR/)
+    expect(records(output)).toContain('nas.home.arpa. 60 IN A 192.168.1.20')
+  })
+
+  test('an update, signed', async () => {
+    const update = signed(updateMessage('add tv 60 A 192.168.1.60'))
+    const socket = connectTls({ port: zone.server.dotPort!, host: '127.0.0.1', rejectUnauthorized: false })
+    socket.write(frame(update))
+    const [chunk] = await once(socket, 'data')
+    socket.destroy()
+    const [reply] = new FrameReader().push(chunk)
+    expect(rcodeName(decodeMessage(reply!).rcode)).toBe('NOERROR')
+    expect(await zone.dig('+short', 'tv.home.arpa')).toBe('192.168.1.60\n')
   })
 })
 
