@@ -6,7 +6,9 @@ import { planUpdate, UpdateError, type UpdatePlan, zoneOfUpdate } from '../dns/u
 import type { UpdateRequest, UpdateResult } from '../dns/updateGate.ts'
 import { Zones, type ZonesOptions } from '../dns/zones.ts'
 import { isAskedByPrograms } from '../enrollment/names.ts'
+import { findCertifiedNames } from '../store/certificates.ts'
 import type { Store, Tx } from '../store/database.ts'
+import { findHeldNames } from '../store/devices.ts'
 import {
   putRecords,
   readRecordsOf,
@@ -30,6 +32,9 @@ export interface DynamicUpdatesOptions {
 
 /** With more owners in one update than this, the zone is read anew as a whole. */
 const MAX_NAMED_OWNERS = 100
+
+/** What leads whoever asks for a name to some host. */
+const POINTING_TYPES: ReadonlySet<string> = new Set(['A', 'AAAA', 'CNAME', 'NS', 'HTTPS', 'SVCB'])
 
 /** What of an update an audit row tells. */
 const MAX_DETAIL = 1000
@@ -84,23 +89,23 @@ export class DynamicUpdates {
     const zone = this.#zones.find(apex)
     if (zone?.apex.key !== apex.key) throw new UpdateError('NOTAUTH', `${apex} is no zone of this gateway`)
     const soa = zone.soaAt(serial === request.seenSerial ? request.zoneSerial : serial)
-    const rows = Map.groupBy(records, (record) => Name.parse(record.owner).key)
-    const rowsOf = (owner: Name, isLease: boolean) =>
-      (rows.get(owner.key) ?? []).filter(({ source }) => (source === 'lease') === isLease).map(readRow)
+    const kept = Map.groupBy(records.filter(({ source }) => source !== 'lease').map(readRow), keyOf)
+    const leased = Map.groupBy(records.filter(({ source }) => source === 'lease').map(readRow), keyOf)
     const plan = planUpdate(message, {
       apex,
       made: (owner) => [
         ...zone.at(owner).map((record) => (record.type === TYPE.SOA ? soa : record)),
-        ...rowsOf(owner, true),
+        ...(leased.get(owner.key) ?? []),
       ],
-      kept: (owner) => rowsOf(owner, false),
+      kept: (owner) => kept.get(owner.key) ?? [],
       refusal: (owner) => this.#refusal(ownerText(owner)),
     })
     if (plan.added.length + plan.removed.length === 0) return
 
-    // 3. Whether a zone can have that.
+    // 3. Whether these names are free to be given, and a zone can have that.
+    await refuseNamesOfDevices(tx, plan)
     const gone = new Set(plan.removed.map(line))
-    const kept = records.filter((record) => !gone.has(line(record)))
+    const others = records.filter((record) => !gone.has(line(record)))
     const deviceNames = hosts.flatMap(({ names }) => names)
     for (const { owner, type } of plan.added) {
       if (type === 'NS') deviceNames.push(...(await readSurroundings(tx.db, owner)).deviceNames)
@@ -108,7 +113,7 @@ export class DynamicUpdates {
     try {
       checkKeptForm(
         plan.added,
-        { deviceNames, records: kept, total: total - plan.removed.length },
+        { deviceNames, records: others, total: total - plan.removed.length },
         this.#options,
       )
     } catch (error) {
@@ -140,6 +145,24 @@ export class DynamicUpdates {
   }
 }
 
+/**
+ * A name of a device is that device's alone, also while it has no address or is suspended, and as long as a
+ * browser may still believe a certificate of one that was removed.
+ */
+async function refuseNamesOfDevices(tx: Tx, { added }: UpdatePlan): Promise<void> {
+  const names = added.filter(({ type }) => POINTING_TYPES.has(type)).map(({ owner }) => owner)
+  if (names.length === 0) return
+  const held = await findHeldNames(tx.db, names)
+  const certified = await findCertifiedNames(tx.db, names, tx.now)
+  const taken = names.find((name) => held.has(name) || certified.has(name))
+  if (taken !== undefined) {
+    throw new UpdateError(
+      'REFUSED',
+      `${taken} is, or was, a device's name: only that device has addresses there`,
+    )
+  }
+}
+
 /** Devices that can have records at these owners: at the name itself, or at a name below one of the device's. */
 function around(owners: readonly string[]) {
   const names = new Set<string>()
@@ -164,6 +187,8 @@ function addressOf(owner: string): string | null {
   if (nibbles === undefined) return null
   return addressText(Buffer.from(nibbles.split('.').reverse().join(''), 'hex'))
 }
+
+const keyOf = ({ name }: ResourceRecord): string => name.key
 
 function readRow({ owner, type, ttl, data }: SourcedRecord): ResourceRecord {
   const number = typeNumber(type)!

@@ -82,7 +82,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     const { promise: failed, resolve: fail } = Promise.withResolvers<Error>()
 
     // The DNS gets its thread ready while the rest is opened.
-    const dns = new DnsThread({ log, onFailure: fail })
+    const dns = new DnsThread({ cacheOctets: config.dns.cache.octets, log, onFailure: fail })
     opened.push(() => dns.close())
 
     // 1. State: one process on it, at this version's schema, with the key that opens its keys.
@@ -185,6 +185,9 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     const queryLog = { ...config.dns.queryLog, directory: join(config.dataDir, 'queries') }
     const forwarded = config.dns.forward.map((forward) => forward.zone)
     const updates = new DynamicUpdates({ store, zones: { ...zones, forwarded }, log })
+    // Before it listens: an update may come with the first message.
+    const zoneFollower = new ZoneFollower({ store, clock, holder: dns, zone })
+    store.follow((changes) => zoneFollower.follow(changes))
     await dns.start({
       ...config.listen.dns,
       dot: { ...config.listen.dot, minVersion: tls.minVersion, certificate: await dotCertificate() },
@@ -204,8 +207,6 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       udp: config.dns.fastPath ? 'thread' : 'dgram',
     })
     opened.push(() => dns.close())
-    const zoneFollower = new ZoneFollower({ store, clock, holder: dns, zone })
-    store.follow((changes) => zoneFollower.follow(changes))
     const leases = new LeaseRecords({ store, clock, log, files: config.dns.leases, ...zones })
     await leases.start()
     opened.push(() => leases.close())

@@ -10,7 +10,7 @@ import { REVERSE_APEXES } from '../dns/special.ts'
 import { deviceName } from '../enrollment/names.ts'
 import { findCertifiedNames } from '../store/certificates.ts'
 import type { Db, Store } from '../store/database.ts'
-import { findHeld } from '../store/devices.ts'
+import { findHeldAddresses, findHeldNames } from '../store/devices.ts'
 import {
   listRecordsFrom,
   putRecords,
@@ -196,7 +196,8 @@ export class LeaseRecords {
     if (hosts.size === 0) return []
     const names = [...hosts.keys()]
     const addresses = [...hosts.values()].flat().map(({ address }) => address)
-    const held = await findHeld(db, { names, addresses })
+    const heldNames = await findHeldNames(db, names)
+    const heldAddresses = await findHeldAddresses(db, addresses)
     const certified = await findCertifiedNames(db, names, now)
     const owners = new Set([...names.flatMap(withNamesAbove), ...addresses.map(reverseOwner)])
     const { records } = await readRecordsOf(db, [...owners])
@@ -207,7 +208,7 @@ export class LeaseRecords {
     const has = (owner: string, isType: (type: string) => boolean): boolean =>
       (others.get(owner) ?? []).some(({ type }) => isType(type))
     const isTaken = (name: string): boolean =>
-      held.names.has(name) ||
+      heldNames.has(name) ||
       certified.has(name) ||
       has(name, (type) => DECIDING_TYPES.has(type)) ||
       withNamesAbove(name).some((above) => has(above, (type) => type === 'NS'))
@@ -222,7 +223,7 @@ export class LeaseRecords {
         wanted.push({ owner: name, type: isIpv6(address) ? 'AAAA' : 'A', ttl: HOST_TTL, data: address })
         const reverse = reverseOwner(address)
         const isOurs = REVERSE_ZONES.some((zone) => Name.parse(reverse).isAtOrBelow(zone))
-        if (isOurs && !others.has(reverse) && !held.addresses.has(address)) {
+        if (isOurs && !others.has(reverse) && !heldAddresses.has(address)) {
           wanted.push({ owner: reverse, type: 'PTR', ttl: HOST_TTL, data: `${name}.` })
         }
       }

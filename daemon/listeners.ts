@@ -147,7 +147,9 @@ async function listenTls(
     port: listener.port,
     close: () => listener.close(),
     renew: () => {
-      for (const server of servers) server.setSecureContext(identity.context())
+      // What is not said again is forgotten, the oldest version of TLS that is taken included.
+      const context = { ...identity.context(), minVersion: identity.minVersion }
+      for (const server of servers) server.setSecureContext(context)
     },
   }
 }

@@ -34,6 +34,7 @@ export class DotListener {
   readonly #address: string
   readonly #server: Server
   readonly #open = new Set<Socket>()
+  readonly #minVersion: SecureVersion
   readonly #log: Log
   #certificate: DotCertificate
 
@@ -51,6 +52,7 @@ export class DotListener {
   ) {
     const { certificate, connections, handshakes } = options
     this.#address = address
+    this.#minVersion = options.minVersion
     this.#log = options.log
     this.#certificate = certificate
     this.#server = createServer({
@@ -92,7 +94,12 @@ export class DotListener {
   /** Shows another certificate, or another answer about it, from the next handshake on. */
   setCertificate(certificate: DotCertificate): void {
     if (certificate.chain !== this.#certificate.chain) {
-      this.#server.setSecureContext({ key: certificate.key, cert: certificate.chain })
+      // What is not said again is forgotten, the oldest version of TLS that is taken included.
+      this.#server.setSecureContext({
+        key: certificate.key,
+        cert: certificate.chain,
+        minVersion: this.#minVersion,
+      })
     }
     this.#certificate = certificate
   }

@@ -30,7 +30,7 @@ const TRIES = 10
  * A notification carries the new SOA and is signed with the secondary's key. Any answer ends it, also a
  * refusal: whoever refuses has heard it.
  *
- * @see RFC 1996 sections 3.6 and 3.7.
+ * @see RFC 1996; section 3.7 for the SOA.
  */
 export class Notifier {
   readonly #secondaries: readonly Secondary[]

@@ -72,6 +72,8 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
   let source: Resolution['source'] = 'special'
   /** Whether an outsider's name has led here, who must not lead anybody to the home's addresses. */
   let isGuarded = false
+  /** Whether aliases from outside come first: their TTLs run, while those of the home's records stand still. */
+  let isMixed = false
   const done = (part: Partial<Resolution>): Resolution => {
     const resolution: Resolution = {
       rcode: RCODE.NOERROR,
@@ -84,7 +86,9 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
       upstream: null,
       age: null,
       ...part,
-      reusableFor: part.extendedError ? 0 : Math.min(reusableFor, part.reusableFor ?? ZONE_REUSE),
+      reusableFor: part.extendedError
+        ? 0
+        : Math.min(reusableFor, part.reusableFor ?? (isMixed ? 0 : ZONE_REUSE)),
     }
     return isGuarded ? guarded(resolution, rebinding) : resolution
   }
@@ -134,6 +138,7 @@ export async function resolve(question: Question, flags: ResolveFlags, known: Kn
       return done({ rcode, ...beside, source: reply.source, upstream, age, extendedError, reusableFor })
     }
     answers.push(...onward.aliases)
+    isMixed = true
     name = onward.target
   }
   const endless = failure(EXTENDED_ERROR.OTHER, `more than ${MAX_ALIASES} aliases follow one another`)

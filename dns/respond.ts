@@ -201,7 +201,7 @@ function reject(
   }
 }
 
-/** The messages of a transfer, each made when it is taken. Only the first repeats the question (RFC 5936 section 2.2.1). */
+/** The messages of a transfer, each made when it is taken. Only the first repeats the question (RFC 5936 section 2.2). */
 function* encodeParts(
   query: Message,
   parts: Iterable<readonly ResourceRecord[]>,
@@ -284,9 +284,12 @@ function udpLimit(edns: Edns | null): number {
   return Math.min(UDP_PAYLOAD, Math.max(MINIMUM_UDP_PAYLOAD, edns.udpSize))
 }
 
-/** Text is cut to a length that leaves room for the question in any response. */
+/** Octets of the text that says why, which may be an upstream's: with the longest question, 512 hold it too. */
+const MAX_REASON = 120
+
 function extendedErrorOption({ code, text }: ExtendedError) {
-  const data = Buffer.alloc(2)
+  const data = Buffer.alloc(2 + MAX_REASON)
   data.writeUInt16BE(code)
-  return { code: EDNS_OPTION.EXTENDED_ERROR, data: Buffer.concat([data, Buffer.from(text.slice(0, 120))]) }
+  const { written } = new TextEncoder().encodeInto(text, data.subarray(2))
+  return { code: EDNS_OPTION.EXTENDED_ERROR, data: data.subarray(0, 2 + written) }
 }

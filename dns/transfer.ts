@@ -120,8 +120,8 @@ class Journal {
   }
 
   /**
-   * All that changed since a serial as one difference, without what came and went in between (RFC 1995
-   * section 6); null if it is not remembered that far back.
+   * All that changed since a serial as one difference, without what came and went in between, which RFC 1995
+   * calls condensation; null if it is not remembered that far back.
    */
   since(serial: number): Omit<ZoneDelta, 'apex' | 'toSerial'> | null {
     const first = this.#deltas.findIndex(({ delta }) => delta.fromSerial % 2 ** 32 === serial)

@@ -32,8 +32,8 @@ export interface TsigKey {
 }
 
 /**
- * Seconds by which two clocks may differ, the value that RFC 8945 section 10 recommends. A sender that
- * asks for more does not get it: for that long a recorded message can be sent again.
+ * Seconds by which two clocks may differ, the value that RFC 8945 recommends. A sender that asks for more
+ * does not get it: for that long a recorded message can be sent again.
  */
 export const FUDGE = 300
 

@@ -12,7 +12,7 @@ import {
   findDeviceByName,
   insertDevice,
 } from '../store/devices.ts'
-import { findDelegation, isAlias } from '../store/records.ts'
+import { findDelegation, isAlias, removeUpdatedAddresses } from '../store/records.ts'
 import { deleteServicesOf } from '../store/services.ts'
 import { type EnrollmentCredential, hashToken, makeCredential } from './credential.ts'
 import { deviceName } from './names.ts'
@@ -78,6 +78,7 @@ export class Devices {
       await refuseTakenAddresses(tx, addresses)
       const deviceId = await insertDevice(tx, { kind: 'device', profile, names: [name], addresses })
       await tx.change('device.added', name)
+      if ((await removeUpdatedAddresses(tx, name)) > 0) await tx.change('dns.changed', name)
       await tx.audit({
         actor,
         action: 'device.add',

@@ -53,27 +53,26 @@ export async function findDeviceByName(db: Db, name: string): Promise<Device | n
   return row === undefined ? null : findDevice(db, row.device_id)
 }
 
-/** Which of some names belong to devices, and which of some addresses. */
-export async function findHeld(
-  db: Db,
-  wanted: { names: readonly string[]; addresses: readonly string[] },
-): Promise<{ names: Set<string>; addresses: Set<string> }> {
-  const names = await db
+/** Which of some names belong to devices, suspended ones too. At least one must be asked for. */
+export async function findHeldNames(db: Db, names: readonly string[]): Promise<Set<string>> {
+  const rows = await db
     .selectFrom('device_names')
     .select('name')
-    .where('name', 'in', wanted.names)
+    .where('name', 'in', names)
     .where('until', 'is', null)
     .execute()
-  const addresses = await db
+  return new Set(rows.map(({ name }) => name))
+}
+
+/** The same for addresses. */
+export async function findHeldAddresses(db: Db, addresses: readonly string[]): Promise<Set<string>> {
+  const rows = await db
     .selectFrom('device_addresses')
     .select('address')
-    .where('address', 'in', wanted.addresses)
+    .where('address', 'in', addresses)
     .where('until', 'is', null)
     .execute()
-  return {
-    names: new Set(names.map(({ name }) => name)),
-    addresses: new Set(addresses.map(({ address }) => address)),
-  }
+  return new Set(rows.map(({ address }) => address))
 }
 
 /** A device that has this address now, or null. */

@@ -177,6 +177,20 @@ export async function putRecords(
   }
 }
 
+/**
+ * Removes what updates have made lead from a name to some host: it is going to be a device's, and must not
+ * lead to whoever had it before. How many there were.
+ */
+export async function removeUpdatedAddresses(tx: Tx, owner: string): Promise<number> {
+  const result = await tx.db
+    .deleteFrom('dns_records')
+    .where('owner', '=', owner)
+    .where('source', '=', 'update')
+    .where('type', 'in', ['A', 'AAAA', 'HTTPS', 'SVCB'])
+    .executeTakeFirst()
+  return Number(result.numDeletedRows)
+}
+
 /** Removes single records, however many. */
 export async function removeRecords(tx: Tx, records: readonly ZoneRecord[]): Promise<void> {
   const gone = new Set(records.map(lineOf))

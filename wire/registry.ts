@@ -85,7 +85,7 @@ export const RCODE = {
   BADVERS: 16,
 } as const
 
-/** What a TSIG can say is wrong (RFC 8945 section 3); 16 is BADVERS where an OPT says it. */
+/** What a TSIG can say is wrong (RFC 8945); 16 is BADVERS where an OPT says it. */
 export const TSIG_ERROR = { BADSIG: 16, BADKEY: 17, BADTIME: 18, BADTRUNC: 22 } as const
 
 export const EDNS_OPTION = { TCP_KEEPALIVE: 11, PADDING: 12, EXTENDED_ERROR: 15 } as const

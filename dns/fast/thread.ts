@@ -22,6 +22,9 @@ export interface UdpThreadMessage {
   hits?: Hit[]
 }
 
+/** Milliseconds. Whoever ends the process before it was told how to wake this thread waits no longer than that. */
+const LONGEST_WAIT = 1000
+
 /**
  * The thread that answers UDP. It waits in `poll` and has no event loop to speak of: messages are fetched
  * when the wake-up descriptor says that there are some.
@@ -41,7 +44,7 @@ const loop = new UdpLoop({
   onHits: tellsHits ? (hits) => port.postMessage({ hits } satisfies UdpThreadMessage) : null,
 })
 while (!state.isStopped) {
-  loop.turn(-1)
+  loop.turn(LONGEST_WAIT)
   for (
     let message = receiveMessageOnPort(port);
     message !== undefined;

@@ -16,7 +16,7 @@ afterEach(async () => {
 
 async function startThread(options: Partial<DnsThreadOptions> = {}): Promise<DnsThread> {
   const { clock: _, log, onFailure, ...plain } = serverOptions()
-  const thread = new DnsThread({ log, onFailure })
+  const thread = new DnsThread({ cacheOctets: plain.cache.octets, log, onFailure })
   opened.push(thread)
   await thread.start({ ...plain, udp: 'thread', ...options })
   return thread
@@ -77,7 +77,7 @@ describe.each(['thread', 'dgram'] as const)('with UDP by %s', (udp) => {
 
 test('a thread that was never started ends all the same', async () => {
   const { log, onFailure } = serverOptions()
-  await new DnsThread({ log, onFailure }).close()
+  await new DnsThread({ cacheOctets: 0, log, onFailure }).close()
 })
 
 /** A program with the thread that waits in a system call; a process that did not end would fail the test by its time. */
@@ -107,6 +107,7 @@ describe('the process ends', () => {
   test.each([
     ['close', 0],
     ['exit', 7],
+    ['exit during the start', 7],
     ['throw', 1],
     ['reject', 1],
     ['close and exit', 7],

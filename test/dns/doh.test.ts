@@ -186,6 +186,13 @@ describe('DNS over HTTPS', () => {
     expect(stdout).toMatch(/content-length: \d+[\s\S]*\r\n\r\n$/)
   })
 
+  test('what is too old a version of TLS is still so after the certificate was renewed', async () => {
+    door.renew()
+    const old = connectTls({ port: door.port, host: '127.0.0.1', ca: home.root, maxVersion: 'TLSv1.2' })
+    await expect(once(old, 'secureConnect')).rejects.toThrow(/alert|protocol/)
+    expect((await curl(url('/'))).status).toBe(404)
+  })
+
   test('a client outside is refused by the DNS, not by HTTP', async () => {
     await door.close()
     await server.close()

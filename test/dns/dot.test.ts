@@ -90,6 +90,7 @@ describe('DNS over TLS', () => {
     const after = tls()
     await once(after, 'secureConnect')
     expect(after.getPeerCertificate().serialNumber).toBe(renewed.serial)
+    await expect(once(tls({ maxVersion: 'TLSv1.2' }), 'secureConnect')).rejects.toThrow(/alert|protocol/)
     before.write(frame(encodeMessage(query('nas.home.arpa', 'A'))))
     const [chunk] = await once(before, 'data')
     expect(decodeMessage(new FrameReader().push(chunk)[0]!).answers).toHaveLength(1)

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
-import { SECOND } from '../../base/clock.ts'
+import { DAY, SECOND } from '../../base/clock.ts'
 import { readAudit } from '../../store/audit.ts'
+import { closeDevice, insertDevice } from '../../store/devices.ts'
 import { decodeMessage, encodeMessage, type Message } from '../../wire/message.ts'
 import { Name } from '../../wire/name.ts'
 import { CLASS, OPCODE, RCODE, rcodeName, TYPE } from '../../wire/registry.ts'
+import { putCertificate, putIssuer } from '../store/rows.ts'
 import { TestClock } from '../support/testClock.ts'
 import { ChangingZone, KEY, KEY_TEXT, SECRET } from './changingZone.ts'
 import { askTcp, askUdp } from './harness.ts'
@@ -147,6 +149,27 @@ describe('whose records these are', () => {
     expect(output).toBe('update failed: REFUSED\n')
     expect(await zone.kept()).toEqual(['hand www.home.arpa 60 A 192.168.1.9'])
     expect(zone.log.at(-1)).toContain('"tsigKey":"test.key"')
+  })
+
+  test("a device's name, though the device has no address, is suspended, or was removed", async () => {
+    await putIssuer(zone.store, 'I')
+    await zone.store.transaction(async (tx) => {
+      const add = (name: string) =>
+        insertDevice(tx, { kind: 'device', profile: 'server', names: [name], addresses: [] })
+      await add('lamp.home.arpa')
+      const suspended = await add('camera.home.arpa')
+      await tx.db.updateTable('devices').set({ state: 'suspended' }).where('id', '=', suspended).execute()
+      const removed = await add('old.home.arpa')
+      await putCertificate(tx, 'AA', { names: ['old.home.arpa'], deviceId: removed })
+      await closeDevice(tx, removed)
+    })
+    for (const name of ['lamp', 'camera', 'old']) {
+      expect(await udp(request(`add ${name} 60 A 192.168.1.66`))).toBe('REFUSED')
+      expect(await udp(request(`add ${name} 60 CNAME www`))).toBe('REFUSED')
+      expect(await udp(request(`add ${name} 60 TXT "x"`))).toBe('NOERROR')
+    }
+    clock.pass(8 * DAY)
+    expect(await udp(request('delete old\nadd old 60 A 192.168.1.66'))).toBe('NOERROR')
   })
 
   test('records by hand can be changed, and records beside those of a device', async () => {

@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { HOUR, SECOND } from '../../base/clock.ts'
@@ -13,15 +12,16 @@ import { parseKeaLeases } from '../../dns/leases/kea.ts'
 import type { LeaseFile } from '../../dns/leases/lease.ts'
 import { LeaseReader } from '../../dns/leases/leaseReader.ts'
 import { deleteRecords, putRecords } from '../../store/records.ts'
+import { tempDirs } from '../support/tempDir.ts'
 import { TestClock } from '../support/testClock.ts'
 import { waitFor } from '../support/waitFor.ts'
 import { ChangingZone } from './changingZone.ts'
 
+const tempDir = tempDirs()
 let dir: string
 beforeAll(() => {
-  dir = mkdtempSync(join(tmpdir(), 'hearth-leases-'))
+  dir = tempDir()
 })
-afterAll(() => rmSync(dir, { recursive: true }))
 
 describe('the lease file of dnsmasq', () => {
   test('IPv4 and IPv6, ending and endless, with and without a name', () => {

@@ -11,7 +11,7 @@ import { decodeMessage, encodeMessage, type Message, type ResourceRecord } from 
 import { Name } from '../../wire/name.ts'
 import { rcodeName, TYPE } from '../../wire/registry.ts'
 import { tempDirs } from '../support/tempDir.ts'
-import { askTcp, query, type Script, ScriptedUpstream, startServer } from './harness.ts'
+import { askTcp, askUdp, query, type Script, ScriptedUpstream, startServer } from './harness.ts'
 import { opensslCa } from './unboundPeer.ts'
 
 /**
@@ -138,6 +138,31 @@ describe('over UDP', () => {
       expect([rcode, answers.length]).toEqual([0, 4000])
       expect(octets).toBeLessThan(65536)
     } finally {
+      await upstream.close()
+    }
+  })
+
+  test('a reason longer than a response may be is cut, between two letters', async () => {
+    const name = `${`${'x'.repeat(49)}.`.repeat(4)}example.com`
+    const upstream = new ScriptedUpstream((asked) => ({
+      ...asked,
+      qr: true,
+      rcode: 5,
+      edns: {
+        ...asked.edns!,
+        options: [{ code: 15, data: Buffer.concat([Buffer.of(0, 15), Buffer.from('€'.repeat(300))]) }],
+      },
+    }))
+    const server = await startServer({ upstreams: [await upstream.start()] })
+    try {
+      const edns = { udpSize: 512, version: 0, dnssecOk: false, options: [] }
+      const reply = decodeMessage(await askUdp(server.port, encodeMessage(query(name, 'A', { edns }))))
+      expect(rcodeName(reply.rcode)).toBe('REFUSED')
+      expect(reply.edns!.options.map(({ data }) => Buffer.from(data).toString('utf8', 2))).toEqual([
+        '€'.repeat(40),
+      ])
+    } finally {
+      await server.close()
       await upstream.close()
     }
   })

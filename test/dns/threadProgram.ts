@@ -9,13 +9,22 @@ import { serverOptions } from './harness.ts'
  */
 const { clock: _clock, onFailure: _onFailure, log, ...options } = serverOptions()
 const thread = new DnsThread({
+  cacheOctets: options.cache.octets,
   log,
   onFailure: (error) => {
     process.stdout.write(`failed: ${error.message}\n`)
     process.exit(3)
   },
 })
-await thread.start({ ...options, udp: 'thread' })
+const starting = thread.start({ ...options, udp: 'thread' })
+if (process.argv[2] === 'exit during the start') {
+  // Without a turn of the event loop: this thread has not heard yet how the other one is woken up.
+  while (!threadNames().includes('dns-udp')) pause(10)
+  pause(500)
+  process.stdout.write('listening\n')
+  process.exit(7)
+}
+await starting
 process.stdout.write(`${thread.port}\n`)
 
 const ways: Record<string, () => unknown> = {
@@ -41,6 +50,14 @@ const ways: Record<string, () => unknown> = {
   },
 }
 await ways[process.argv[2]!]!()
+
+function threadNames(): string[] {
+  return readdirSync('/proc/self/task').map((id) => readFileSync(`/proc/self/task/${id}/comm`, 'utf8').trim())
+}
+
+function pause(milliseconds: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds)
+}
 
 /** The descriptor of this process's UDP socket on a port, as Linux lists them. */
 function descriptorOf(port: number): number {

@@ -1,8 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals'
 import { FrameReader, frame } from '../../dns/framing.ts'
@@ -11,12 +8,15 @@ import { Name } from '../../wire/name.ts'
 import { parseRdata, printRecord } from '../../wire/presentation.ts'
 import { CLASS, rcodeName, TYPE } from '../../wire/registry.ts'
 import { run } from '../support/run.ts'
+import { tempDirs } from '../support/tempDir.ts'
 import { waitFor } from '../support/waitFor.ts'
 import { ChangingZone, KEY, KEY_TEXT, SECRET } from './changingZone.ts'
 import { askTcp, askUdp, query } from './harness.ts'
 import { TlsHome } from './tlsHome.ts'
 import { sign } from './tsigSign.ts'
 import { updateMessage } from './updateLines.ts'
+
+const tempDir = tempDirs()
 
 const signed = (message: Message) => sign(encodeMessage(message), { name: KEY.name, secret: SECRET })
 
@@ -178,12 +178,10 @@ describe('a small zone', () => {
 })
 
 describe('over TLS', () => {
-  let dir: string
   let home: TlsHome
   let zone: ChangingZone
   beforeAll(async () => {
-    dir = mkdtempSync(join(tmpdir(), 'hearth-xot-'))
-    home = await TlsHome.open(dir)
+    home = await TlsHome.open(tempDir())
     const certificate = await home.certificate()
     zone = await ChangingZone.open({
       dot: { addresses: ['127.0.0.1'], port: 0, minVersion: 'TLSv1.3', certificate },
@@ -192,7 +190,6 @@ describe('over TLS', () => {
   afterAll(async () => {
     await zone.close()
     await home.close()
-    rmSync(dir, { recursive: true })
   })
 
   test('kdig copies the zone, signed (RFC 9103)', async () => {
@@ -237,12 +234,35 @@ describe('a zone of 20,000 records', () => {
     expect(records(output).filter((line) => / IN (A|AAAA) /.test(line))).toHaveLength(20_000)
   })
 
+  test('the journal ends somewhere: who is further behind gets everything', async () => {
+    const change = (serial: number) =>
+      zone.server.patchZone({
+        serial,
+        hosts: [],
+        owners: [
+          {
+            owner: 't.home.arpa',
+            records: [{ owner: 't.home.arpa', type: 'TXT', ttl: 60, data: `"${serial}"` }],
+          },
+        ],
+      })
+    for (let serial = 2000; serial <= 2200; serial += 1) change(serial)
+    const second = async (since: number) => {
+      const [reply] = await askTcp(zone.server.port, [signed(ixfr(since))])
+      return printRecord(decodeMessage(reply!).answers[1]!)
+    }
+    expect(await second(2000)).toContain(' 2000 3600 ')
+    change(2201)
+    expect(await second(2001)).toContain(' 2001 3600 ')
+    expect(await second(2000)).not.toContain('SOA')
+  })
+
   test('a slow secondary gets one serial, whatever changes meanwhile, and others are answered', async () => {
     const socket = connect(zone.server.port, '127.0.0.1')
     socket.write(frame(signed(query('home.arpa', 'AXFR'))))
     await new Promise((read) => socket.once('readable', read))
     zone.server.patchZone({
-      serial: 1001,
+      serial: 3001,
       hosts: Array.from({ length: 5000 }, (_, index) => ({ id: `h${index * 2}`, host: null })),
       owners: [],
     })
@@ -257,7 +277,7 @@ describe('a zone of 20,000 records', () => {
     socket.destroy()
     expect(answers.filter(({ type }) => type === TYPE.A || type === TYPE.AAAA)).toHaveLength(20_000)
     expect(answers.filter(({ type }) => type === TYPE.SOA).map(printRecord)).toEqual(
-      Array(2).fill(expect.stringContaining(' 1000 3600 ')),
+      Array(2).fill(expect.stringContaining(' 2201 3600 ')),
     )
   })
 

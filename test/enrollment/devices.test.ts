@@ -5,7 +5,7 @@ import { Devices } from '../../enrollment/devices.ts'
 import { readAudit } from '../../store/audit.ts'
 import { findCredential } from '../../store/credentials.ts'
 import { findDevice, insertDevice, listDevices } from '../../store/devices.ts'
-import { putRecords } from '../../store/records.ts'
+import { putRecords, readRecordsOf } from '../../store/records.ts'
 import { readZone } from '../../store/zone.ts'
 import { tempDirs } from '../support/tempDir.ts'
 import { TestClock } from '../support/testClock.ts'
@@ -82,6 +82,19 @@ describe('UX-1: adding a device', () => {
     const audit = JSON.stringify(await readAudit(home.store.db, 0, 100))
     expect(audit).toContain(credential.id)
     expect(audit).not.toContain(credential.token)
+  })
+
+  test('whoever had the name by a dynamic update has its addresses there no more', async () => {
+    const put = (source: 'hand' | 'update', type: string, data: string) =>
+      home.store.transaction((tx) =>
+        putRecords(tx, [{ owner: 'nas.home.arpa', type, ttl: 300, data }], source),
+      )
+    await put('update', 'A', '192.168.1.66')
+    await put('update', 'TXT', '"mine"')
+    await put('hand', 'AAAA', 'fd00::9')
+    await add('nas')
+    const { records } = await readRecordsOf(home.store.db, ['nas.home.arpa'])
+    expect(records.map(({ type }) => type).sort()).toEqual(['AAAA', 'TXT'])
   })
 })
 
