@@ -71,7 +71,7 @@ export class Forwarder {
       }
     }
     this.#bootstrap = new UpstreamGroup(options.bootstrap, { zone: null, linkTo, clock, log })
-    const hosts = new Bootstrap(this.#bootstrap, isHome)
+    const hosts = new Bootstrap(this.#bootstrap, (name) => isHome(name) || this.zoneOf(name) !== null)
     this.#common = new UpstreamGroup(options.upstreams, { zone: null, linkTo, clock, log })
     this.#zones = new Map(
       options.forward.map(({ zone, upstreams }) => [

@@ -14,14 +14,15 @@ import { settleOnce } from './link.ts'
  */
 export class Bootstrap implements HostFinder {
   readonly #group: UpstreamGroup
-  readonly #isHome: (name: Name) => boolean
+  readonly #isPrivate: (name: Name) => boolean
   /** Addresses of each host, the next to be tried first. */
   readonly #found = new Map<string, string[]>()
   readonly #looking = new Map<string, Promise<string[]>>()
 
-  constructor(group: UpstreamGroup, isHome: (name: Name) => boolean) {
+  /** `isPrivate` tells the names that these upstreams must not be asked about. */
+  constructor(group: UpstreamGroup, isPrivate: (name: Name) => boolean) {
     this.#group = group
-    this.#isHome = isHome
+    this.#isPrivate = isPrivate
   }
 
   async find(host: string, signal: AbortSignal): Promise<string> {
@@ -52,8 +53,9 @@ export class Bootstrap implements HostFinder {
   async #lookUp(host: string): Promise<string[]> {
     const name = Name.parse(host)
     const advice = `write its address after #, as in https://${host}/dns-query#192.0.2.1`
-    // Nobody outside is asked about names of the home.
-    if (this.#isHome(name)) throw new Error(`${host} is a name of the home and not looked up: ${advice}`)
+    if (this.#isPrivate(name)) {
+      throw new Error(`${host} is a name of the home or of a forwarded zone and not looked up: ${advice}`)
+    }
     const lookups = await Promise.allSettled([this.#ask(name, TYPE.A), this.#ask(name, TYPE.AAAA)])
     const addresses = lookups.flatMap((lookup) => (lookup.status === 'fulfilled' ? lookup.value : []))
     if (addresses.length === 0) throw new Error(`the address of ${host} cannot be found: ${advice}`)

@@ -1,13 +1,4 @@
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals'
 import { DAY, HOUR, MINUTE } from '../../base/clock.ts'
@@ -269,7 +260,7 @@ describe('with a server', () => {
     },
   )
 
-  test('a full disk keeps nobody from answers', async () => {
+  test('a disk that takes nothing keeps nobody from answers', async () => {
     writeFileSync(directory, 'a file where the directory should be')
     server = await startServer({ queryLog: { directory, enabled: true, keepFor: DAY, octets: 1024 * 1024 } })
     for (let times = 0; times < 20; times += 1) {
@@ -277,6 +268,5 @@ describe('with a server', () => {
       await server.flushQueryLog()
     }
     expect(server.figures().queryLog).toEqual({ written: 0, dropped: 20 })
-    expect(existsSync(join(directory, 'x'))).toBe(false)
   })
 })

@@ -246,6 +246,16 @@ describe('the host of an upstream over HTTPS', () => {
     expect(extendedError?.text).toContain('filter.home.arpa is a name of the home')
     expect(upstream.asked).toEqual([])
   })
+
+  test('is never asked of others if it is in a zone with upstreams of its own', async () => {
+    const { upstream, at } = await scripted(address)
+    const own = parseUpstream('https://dns.corp.example/dns-query')
+    const forward = [{ zone: 'corp.example', upstreams: [own] }]
+    const ours = recursor([at], { forward, bootstrap: [at] })
+    const { extendedError } = await ask(ours, 'wiki.corp.example')
+    expect(extendedError?.text).toContain('https://dns.corp.example/dns-query#192.0.2.1')
+    expect(upstream.asked).toEqual([])
+  })
 })
 
 test('no question for a special or private name reaches an upstream', async () => {
