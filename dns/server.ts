@@ -44,9 +44,9 @@ export class DnsServerError extends HearthError<DnsServerErrorCode> {}
 
 export interface DnsServerOptions {
   /**
-   * Each gets a UDP and a TCP socket of its own, so that answers leave from the address that was asked.
-   * With `0.0.0.0` or `::` on a host with several addresses the kernel picks the source of UDP answers,
-   * and a client that asked another address of the host will not take them.
+   * Each gets a UDP and a TCP socket of its own. With `0.0.0.0` or `::` an answer leaves from the address
+   * that was asked; by `dgram` the kernel picks one, and on a host with several addresses clients of the
+   * others will not take it.
    */
   addresses: readonly string[]
   /** For UDP and TCP on every address; 0 picks one that is free on all of them. */
