@@ -22,29 +22,38 @@ export class FrameReader {
     this.#maxMessage = maxMessage
   }
 
-  /**
-   * Takes a chunk and gives back the messages that are whole now.
-   *
-   * @throws {WireError} `MESSAGE_MALFORMED`; nothing after it in the stream can be told apart.
-   */
+  /** Takes a chunk and gives back the messages that are whole now. Throws as `next` does. */
   push(chunk: Buffer): Buffer[] {
+    this.add(chunk)
+    const messages: Buffer[] = []
+    for (let message = this.next(); message !== null; message = this.next()) messages.push(message)
+    return messages
+  }
+
+  /** Takes a chunk. It stays as it is until its messages are asked for: as objects, they take far more room. */
+  add(chunk: Buffer): void {
     this.#chunks.push(chunk)
     this.#buffered += chunk.length
     if (this.#chunks.length > MAX_CHUNKS) this.#chunks = [Buffer.concat(this.#chunks)]
-    const messages: Buffer[] = []
-    for (;;) {
-      if (this.#buffered < 2) return messages
-      const length = this.#peekLength()
-      if (length === 0 || length > this.#maxMessage) {
-        throw malformed(`a length of ${length} octets stands before a message`)
-      }
-      if (this.#buffered < 2 + length) return messages
-      const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
-      messages.push(bytes.subarray(2, 2 + length))
-      const rest = bytes.subarray(2 + length)
-      this.#chunks = rest.length === 0 ? [] : [rest]
-      this.#buffered = rest.length
+  }
+
+  /**
+   * The next message; null while none is whole.
+   *
+   * @throws {WireError} `MESSAGE_MALFORMED`; nothing after it in the stream can be told apart.
+   */
+  next(): Buffer | null {
+    if (this.#buffered < 2) return null
+    const length = this.#peekLength()
+    if (length === 0 || length > this.#maxMessage) {
+      throw malformed(`a length of ${length} octets stands before a message`)
     }
+    if (this.#buffered < 2 + length) return null
+    const bytes = this.#chunks.length === 1 ? this.#chunks[0]! : Buffer.concat(this.#chunks)
+    const rest = bytes.subarray(2 + length)
+    this.#chunks = rest.length === 0 ? [] : [rest]
+    this.#buffered = rest.length
+    return bytes.subarray(2, 2 + length)
   }
 
   #peekLength(): number {

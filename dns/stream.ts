@@ -11,6 +11,12 @@ import type { Answer, Client } from './respond.ts'
 /** Queries answered at the same time on one connection; the next ones wait. */
 const MAX_PIPELINED = 64
 
+/**
+ * Queries begun on one connection in one turn of the event loop. Everybody else waits for as many of each
+ * connection: a chunk can hold thousands.
+ */
+const MAX_AT_ONCE = 8
+
 /** Octets of answers that a client may leave unread before it is cut off. */
 const MAX_BACKLOG = 256 * 1024
 
@@ -31,7 +37,9 @@ export class StreamConnection {
   readonly #frames = new FrameReader()
   readonly #closed = new AbortController()
   readonly #idle: NodeJS.Timeout
-  #waiting: Buffer[] = []
+  /** Whether there may be whole queries that were not taken yet. */
+  #hasMore = false
+  #hasTurn = false
   #pending = 0
 
   constructor(socket: Socket, options: { transport: 'tcp' | 'tls'; answer: Answer; hold: Hold; log: Log }) {
@@ -43,28 +51,25 @@ export class StreamConnection {
     this.#idle = setTimeout(() => socket.destroy(), IDLE_TIMEOUT[options.transport])
     socket.on('close', () => {
       clearTimeout(this.#idle)
-      this.#waiting = []
       this.#closed.abort()
     })
     socket.on('error', () => socket.destroy())
     socket.on('data', (chunk) => this.#receive(chunk as Buffer))
     // The client may close its side after its last query and still wait for the answers.
-    socket.on('end', () => this.#endIfDone())
+    socket.on('end', () => this.#goOn())
   }
 
   #receive(chunk: Buffer): void {
-    try {
-      this.#waiting.push(...this.#frames.push(chunk))
-    } catch {
-      this.#socket.destroy()
-      return
-    }
+    this.#frames.add(chunk)
+    this.#hasMore = true
     this.#take()
   }
 
   #take(): void {
-    const queries = this.#waiting.splice(0, MAX_PIPELINED - this.#pending)
-    for (const query of queries) {
+    let free = Math.min(MAX_AT_ONCE, MAX_PIPELINED - this.#pending)
+    for (; free > 0 && this.#hasMore; free -= 1) {
+      const query = this.#nextQuery()
+      if (query === null) break
       this.#idle.refresh()
       this.#hold.begin()
       this.#pending += 1
@@ -72,13 +77,38 @@ export class StreamConnection {
         this.#pending -= 1
         this.#hold.end()
         this.#idle.refresh()
-        // In a turn of its own: a chunk can hold thousands of queries, and others wait for theirs.
-        if (this.#waiting.length > 0) setImmediate(() => this.#take())
-        else this.#endIfDone()
+        this.#goOn()
       })
     }
-    if (this.#waiting.length > 0 || this.#pending >= MAX_PIPELINED) this.#socket.pause()
-    else this.#socket.resume()
+    if (this.#hasMore || this.#pending >= MAX_PIPELINED) this.#socket.pause()
+    this.#goOn()
+  }
+
+  /** Null when there is none that is whole, and none any more on a connection that closes. */
+  #nextQuery(): Buffer | null {
+    let query: Buffer | null = null
+    try {
+      if (!this.#socket.destroyed) query = this.#frames.next()
+    } catch {
+      this.#socket.destroy()
+    }
+    this.#hasMore = query !== null
+    return query
+  }
+
+  /** Sees to what comes next: queries that are there, others from the client, or the end. */
+  #goOn(): void {
+    if (this.#pending >= MAX_PIPELINED) return
+    if (!this.#hasMore) {
+      if (this.#pending === 0 && this.#socket.readableEnded) this.#socket.end()
+      else this.#socket.resume()
+    } else if (!this.#hasTurn) {
+      this.#hasTurn = true
+      setImmediate(() => {
+        this.#hasTurn = false
+        this.#take()
+      })
+    }
   }
 
   async #serve(query: Buffer): Promise<void> {
@@ -113,10 +143,5 @@ export class StreamConnection {
     if (!this.#socket.writableNeedDrain) return
     await once(this.#socket, 'drain', { signal: this.#closed.signal })
     this.#idle.refresh()
-  }
-
-  #endIfDone(): void {
-    if (this.#pending === 0 && this.#waiting.length === 0 && this.#socket.readableEnded) this.#socket.end()
-    else if (this.#pending < MAX_PIPELINED) this.#socket.resume()
   }
 }

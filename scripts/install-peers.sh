@@ -8,7 +8,7 @@ packages="
   strongswan-pki libstrongswan-standard-plugins
   gnutls-bin libnss3-tools chromium
   postgresql nginx-light docker-compose
-  wrk golang-cfssl procps iproute2 faketime
+  wrk nghttp2-client golang-cfssl procps iproute2 faketime
 "
 missing=""
 for package in $packages; do

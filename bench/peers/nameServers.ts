@@ -1,10 +1,10 @@
-import { Resolver } from 'node:dns/promises'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { HomeDevice } from '../home.ts'
 import type { Session } from '../session.ts'
-import { type Peer, startPeer, written } from './server.ts'
+import { type Peer, resolves, startPeer, written } from './server.ts'
+import { unboundServer } from './unbound.ts'
 
 /** Knot, unbound and dnsmasq, those that are installed, each answering A for the devices of a home. */
 export async function startNameServers(session: Session, devices: readonly HomeDevice[]): Promise<Peer[]> {
@@ -14,16 +14,6 @@ export async function startNameServers(session: Session, devices: readonly HomeD
     if (peer !== null) peers.push(peer)
   }
   return peers
-}
-
-const answers = (device: HomeDevice) => async (port: number) => {
-  const resolver = new Resolver({ timeout: 200, tries: 1 })
-  resolver.setServers([`127.0.0.1:${port}`])
-  try {
-    return (await resolver.resolve4(device.name)).includes(device.address)
-  } catch {
-    return false
-  }
 }
 
 function startKnot(session: Session, devices: readonly HomeDevice[]): Promise<Peer | null> {
@@ -55,25 +45,14 @@ zone:
     command: 'knotd',
     cwd,
     args: (port) => ['-c', written(cwd, 'knot.conf', config(port))],
-    ready: answers(devices[0]!),
+    ready: resolves(devices[0]!),
   })
 }
 
 function startUnbound(session: Session, devices: readonly HomeDevice[]): Promise<Peer | null> {
   const cwd = session.directory()
   const config = (port: number) => `
-server:
-  port: ${port}
-  interface: 127.0.0.1
-  num-threads: 2
-  so-reuseport: yes
-  chroot: ""
-  directory: "${cwd}"
-  username: ""
-  pidfile: "${cwd}/unbound.pid"
-  use-syslog: no
-  do-daemonize: no
-  local-zone: "home.arpa." static
+${unboundServer(port, cwd)}  local-zone: "home.arpa." static
 ${devices.map(({ name, address }) => `  local-data: "${name}. IN A ${address}"`).join('\n')}
 `
   return startPeer(session, {
@@ -81,7 +60,7 @@ ${devices.map(({ name, address }) => `  local-data: "${name}. IN A ${address}"`)
     command: 'unbound',
     cwd,
     args: (port) => ['-d', '-c', written(cwd, 'unbound.conf', config(port))],
-    ready: answers(devices[0]!),
+    ready: resolves(devices[0]!),
   })
 }
 
@@ -102,6 +81,6 @@ ${devices.map(({ name, address }) => `host-record=${name},${address}`).join('\n'
     command: 'dnsmasq',
     cwd,
     args: (port) => ['-k', '-C', written(cwd, 'dnsmasq.conf', config(port))],
-    ready: answers(devices[0]!),
+    ready: resolves(devices[0]!),
   })
 }

@@ -1,34 +1,14 @@
-import { Resolver } from 'node:dns/promises'
 import { userInfo } from 'node:os'
 import type { Session } from '../session.ts'
-import { type Peer, startPeer, written } from './server.ts'
+import { type Peer, resolves, startPeer, written } from './server.ts'
+import { unboundServer } from './unbound.ts'
 
 /** The one address that every name below example.com has. */
 const ADDRESS = '192.0.2.1'
 
-const answers = async (port: number): Promise<boolean> => {
-  const resolver = new Resolver({ timeout: 200, tries: 1 })
-  resolver.setServers([`127.0.0.1:${port}`])
-  try {
-    return (await resolver.resolve4('ready.example.com')).includes(ADDRESS)
-  } catch {
-    return false
-  }
-}
+const ready = resolves({ name: 'ready.example.com', address: ADDRESS })
 
-const UNBOUND = (port: number, cwd: string) => `
-server:
-  port: ${port}
-  interface: 127.0.0.1
-  num-threads: 2
-  so-reuseport: yes
-  chroot: ""
-  directory: "${cwd}"
-  username: ""
-  pidfile: "${cwd}/unbound.pid"
-  use-syslog: no
-  do-daemonize: no
-  module-config: "iterator"
+const forwarding = (port: number, cwd: string) => `${unboundServer(port, cwd)}  module-config: "iterator"
   do-not-query-localhost: no
 `
 
@@ -36,13 +16,13 @@ server:
 export function startUpstream(session: Session): Promise<Peer | null> {
   const cwd = session.directory()
   const config = (port: number) =>
-    `${UNBOUND(port, cwd)}  local-zone: "example.com." redirect\n  local-data: "example.com. 3600 IN A ${ADDRESS}"\n`
+    `${forwarding(port, cwd)}  local-zone: "example.com." redirect\n  local-data: "example.com. 3600 IN A ${ADDRESS}"\n`
   return startPeer(session, {
     name: 'upstream',
     command: 'unbound',
     cwd,
     args: (port) => ['-d', '-c', written(cwd, 'unbound.conf', config(port))],
-    ready: answers,
+    ready,
   })
 }
 
@@ -58,7 +38,7 @@ export async function startResolvers(session: Session, upstream: number): Promis
 
 function startUnbound(session: Session, upstream: number): Promise<Peer | null> {
   const cwd = session.directory()
-  const config = (port: number) => `${UNBOUND(port, cwd)}  msg-cache-size: 64m
+  const config = (port: number) => `${forwarding(port, cwd)}  msg-cache-size: 64m
   rrset-cache-size: 64m
 forward-zone:
   name: "."
@@ -69,7 +49,7 @@ forward-zone:
     command: 'unbound',
     cwd,
     args: (port) => ['-d', '-c', written(cwd, 'unbound.conf', config(port))],
-    ready: answers,
+    ready,
   })
 }
 
@@ -92,6 +72,6 @@ pid-file=${cwd}/dnsmasq.pid
     command: 'dnsmasq',
     cwd,
     args: (port) => ['-k', '-C', written(cwd, 'dnsmasq.conf', config(port))],
-    ready: answers,
+    ready,
   })
 }

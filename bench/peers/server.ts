@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { Resolver } from 'node:dns/promises'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -91,3 +92,16 @@ export function written(directory: string, name: string, text: string): string {
   writeFileSync(path, text)
   return path
 }
+
+/** Whether a DNS server gives a name its address. */
+export const resolves =
+  ({ name, address }: { name: string; address: string }) =>
+  async (port: number): Promise<boolean> => {
+    const resolver = new Resolver({ timeout: 200, tries: 1 })
+    resolver.setServers([`127.0.0.1:${port}`])
+    try {
+      return (await resolver.resolve4(name)).includes(address)
+    } catch {
+      return false
+    }
+  }

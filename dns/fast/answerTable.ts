@@ -103,18 +103,7 @@ export class AnswerTable {
    */
   find(query: PlainQuery, now: number): number {
     const octets = this.#octets
-    const { hash, questionAt, questionLength, flags } = query
-    let entry = this.#buckets[hash & (BUCKETS - 1)]!
-    search: for (; entry !== 0; entry = this.#words[(entry + ENTRY.next) >> 2]!) {
-      if ((this.#words[(entry + ENTRY.hash) >> 2]! | 0) !== hash) continue
-      if (octets[entry + ENTRY.flags] !== flags) continue
-      if (this.#halves[(entry + ENTRY.questionLength) >> 1] !== questionLength) continue
-      const key = entry + ENTRY.question
-      for (let index = 0; index < questionLength; index += 1) {
-        if (octets[key + index] !== LOWER_CASE[octets[questionAt + index]!]) continue search
-      }
-      break
-    }
+    const entry = this.#entryOf(query, octets)
     if (entry === 0) return 0
     const isFresh =
       now >= this.#doubles[(entry + ENTRY.storedAt) >> 3]! &&
@@ -184,7 +173,8 @@ export class AnswerTable {
     const ttlsAt = align(ENTRY.question + questionLength, 2)
     const size = align(ttlsAt + 2 * ttlCount + messageLength, 8)
     if (size > (this.#end - this.#start) >> 3) return
-    this.#forget(query, asked)
+    const known = this.#entryOf(query, asked)
+    if (known !== 0) this.#unlink(known)
     const entry = this.#allocate(size)
 
     const octets = this.#octets
@@ -280,10 +270,9 @@ export class AnswerTable {
     return at === end ? records : -1
   }
 
-  /** Takes the entry of the same question and flags out of its chain; its octets are free in their turn. */
-  #forget(query: PlainQuery, asked: Uint8Array): void {
+  /** The entry of the same question and flags, however old; 0 if there is none. `query` was read from `asked`. */
+  #entryOf({ hash, questionAt, questionLength, flags }: PlainQuery, asked: Uint8Array): number {
     const octets = this.#octets
-    const { hash, questionAt, questionLength, flags } = query
     let entry = this.#buckets[hash & (BUCKETS - 1)]!
     search: for (; entry !== 0; entry = this.#words[(entry + ENTRY.next) >> 2]!) {
       if ((this.#words[(entry + ENTRY.hash) >> 2]! | 0) !== hash) continue
@@ -292,11 +281,12 @@ export class AnswerTable {
       for (let index = 0; index < questionLength; index += 1) {
         if (octets[entry + ENTRY.question + index] !== LOWER_CASE[asked[questionAt + index]!]) continue search
       }
-      this.#unlink(entry)
-      return
+      return entry
     }
+    return 0
   }
 
+  /** Takes an entry out of its chain; its octets are free in their turn. */
   #unlink(entry: number): void {
     const bucket = this.#words[(entry + ENTRY.hash) >> 2]! & (BUCKETS - 1)
     const next = this.#words[(entry + ENTRY.next) >> 2]!

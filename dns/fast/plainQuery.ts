@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { CLASS, TYPE } from '../../wire/registry.ts'
 
 /** RFC 1035 section 4.1.1: the header's length. The one question follows it. */
@@ -9,6 +10,9 @@ export const OPT_LENGTH = 11
 /** RFC 1035 section 4.2.1, and what travels without fragments. */
 const MINIMUM_PAYLOAD = 512
 export const MAXIMUM_PAYLOAD = 1232
+
+/** Where hashes begin: unknown outside, or names could be chosen that all end in one chain of the table. */
+const SEED = randomInt(2 ** 32)
 
 /** Octets in lower case: only A to Z differ, and no length of a label is as large as these. */
 export const LOWER_CASE = Uint8Array.from({ length: 256 }, (_, octet) =>
@@ -49,7 +53,7 @@ export class PlainQuery {
     if (octets[start + 10] !== 0 || additionals > 1) return false
 
     let at = start + HEADER
-    let hash = 0x811c9dc5
+    let hash = SEED
     for (let label = octets[at]!; label !== 0; label = octets[at]!) {
       const next = at + 1 + label
       if (label > 63 || next + 5 > end) return false

@@ -280,3 +280,29 @@ test('the parts of a zone transfer are made as the client reads them, and it is 
   expect(received).toBe(PARTS)
   await listener.close()
 })
+
+test.each([
+  ['queries', frame(NAS)],
+  ['messages of one octet', frame(Buffer.from([1]))],
+])('a segment full of %s is answered bit by bit, so that others have their turn', async (_what, message) => {
+  const COUNT = 4000
+  let answered = 0
+  const listener = new TcpListener('127.0.0.1', {
+    connections: new Connections({ total: 10, perClient: 10 }),
+    log: createLog('silent'),
+    answer: async () => {
+      answered += 1
+      return { messages: [], question: null, rcode: 0, source: null, upstream: null, reusableFor: 0 }
+    },
+  })
+  const socket = connect({ port: await listener.listen(0), host: '127.0.0.1' })
+  socket.write(Buffer.concat(Array(COUNT).fill(message)))
+  let most = 0
+  for (let before = 0; answered < COUNT; before = answered) {
+    await new Promise((resolve) => setImmediate(resolve))
+    most = Math.max(most, answered - before)
+  }
+  expect(most).toBeLessThanOrEqual(64)
+  socket.destroy()
+  await listener.close()
+})

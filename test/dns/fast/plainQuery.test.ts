@@ -2,6 +2,7 @@ import { describe, expect, test } from '@jest/globals'
 import fc from 'fast-check'
 import { PlainQuery } from '../../../dns/fast/plainQuery.ts'
 import { decodeMessage, encodeMessage, type Message } from '../../../wire/message.ts'
+import { run } from '../../support/run.ts'
 import { query } from '../harness.ts'
 
 const plain = new PlainQuery()
@@ -119,4 +120,17 @@ test('whatever octets come, what is plain is what the codec reads', () => {
     }),
     { numRuns: 5000 },
   )
+})
+
+test('nobody outside knows which names have hashes in common: each process has its own', async () => {
+  const script = `
+    const { PlainQuery } = await import(${JSON.stringify(new URL('../../../dns/fast/plainQuery.ts', import.meta.url))})
+    const query = new PlainQuery()
+    query.read(Buffer.from('${encodeMessage(query('nas.home.arpa', 'A')).toString('hex')}', 'hex'), 0, 31)
+    console.log(query.hash)`
+  const hashes = await Promise.all(
+    [1, 2, 3].map(async () => (await run(process.execPath, ['--input-type=module', '-e', script])).stdout),
+  )
+  expect(hashes.join('')).toMatch(/^(-?\d+\n){3}$/)
+  expect(new Set(hashes).size).toBeGreaterThan(1)
 })
