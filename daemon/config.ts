@@ -61,6 +61,8 @@ export interface DnsConfig {
   cache: { octets: number; staleFor: number }
   /** Networks, in CIDR form, whose hosts are answered as those of the home are. */
   clients: string[]
+  /** Networks, in CIDR form, whose hosts are not, though their addresses are private. */
+  outside: string[]
   /** Public domains of the household's of which single names are answered here. */
   overrides: string[]
   leases: LeaseFile[]
@@ -114,6 +116,7 @@ interface RawConfig {
     rebinding: { protect: boolean; allow: string[] }
     cache: { megabytes: number; staleHours: number }
     clients: string[]
+    outside: string[]
     overrides: string[]
     leases: LeaseFile[]
     secondaries: { address: string; port?: number; key: string }[]
@@ -148,6 +151,7 @@ function defaults(): RawConfig {
       rebinding: { protect: true, allow: [] },
       cache: { megabytes: 16, staleHours: 24 },
       clients: [],
+      outside: [],
       overrides: [],
       leases: [],
       secondaries: [],
@@ -431,6 +435,7 @@ function refineDns(
     },
     cache: { octets: cache.megabytes * MIB, staleFor: cache.staleHours * HOUR },
     clients: raw.clients.map((text, index) => networkOf(text, ['dns', 'clients', index], faults)),
+    outside: raw.outside.map((text, index) => networkOf(text, ['dns', 'outside', index], faults)),
     overrides: raw.overrides.map((text, index) => {
       const name = zoneOf(text, ['dns', 'overrides', index], faults)
       if (faultOfDomain(name) !== null || isAtOrBelow(name, domain)) {

@@ -94,6 +94,7 @@ export const CONFIG_SCHEMA = object({
       staleHours: { type: 'integer', minimum: 0, maximum: 168, examples: [24] },
     }),
     clients: list(64, { type: 'string', maxLength: 60 }, ['203.0.113.0/24']),
+    outside: list(64, { type: 'string', maxLength: 60 }, ['10.64.0.0/10']),
     overrides: list(64, domain, ['example.com']),
     leases: list(
       8,

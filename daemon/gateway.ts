@@ -192,6 +192,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       ...config.listen.dns,
       dot: { ...config.listen.dot, minVersion: tls.minVersion, certificate: await dotCertificate() },
       clients: config.dns.clients,
+      outside: config.dns.outside,
       queryLog,
       ...zones,
       upstreams,
@@ -206,6 +207,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
       secondaries: config.dns.secondaries,
       udp: config.dns.fastPath ? 'thread' : 'dgram',
     })
+    // Once more, and so first of all: nothing may change the zone while the rest closes.
     opened.push(() => dns.close())
     const leases = new LeaseRecords({ store, clock, log, files: config.dns.leases, ...zones })
     await leases.start()

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { Channel, RemoteError } from '../base/channel.ts'
 import type { Log } from '../base/log.ts'
 import { stopLoop } from './fast/state.ts'
 import type { DnsFigures } from './metrics.ts'
+import type { Client } from './respond.ts'
 import type { DnsServerOptions } from './server.ts'
 import type { ApplyUpdate, UpdateRequest } from './updateGate.ts'
 import type { LocalOptions, LogMethod, WorkerFunctions } from './worker.ts'
@@ -14,6 +16,9 @@ import type { LocalOptions, LogMethod, WorkerFunctions } from './worker.ts'
  * gigabytes, 100,000 looked-up names leave 40 MB more behind.
  */
 const HEAP_MEGABYTES = 160
+
+/** What is under way, a line of the query log for instance, may take that long to end. Milliseconds. */
+const CLOSING_GRACE = 1500
 
 /** What the server is started with. */
 export interface DnsThreadOptions extends Omit<DnsServerOptions, LocalOptions> {
@@ -130,14 +135,16 @@ export class DnsThread {
   }
 
   /** Answers the octets of a query that came in elsewhere, over HTTPS. */
-  answer(...args: Parameters<WorkerFunctions['answer']>): ReturnType<WorkerFunctions['answer']> {
-    return this.#channel.call('answer', ...args)
+  answer(query: Uint8Array, client: Client): ReturnType<WorkerFunctions['answer']> {
+    // In memory of their own: octets from Node's pool would be cloned with all 64 KiB of it.
+    return this.#channel.call('answer', new Uint8Array(query), client)
   }
 
   /** Stops at once: connections are cut, waiting questions are not answered any more. */
   async close(): Promise<void> {
     this.#closing = true
-    await this.#channel.call('close').catch(() => undefined)
+    const closed = this.#channel.call('close').catch(() => undefined)
+    await Promise.race([closed, sleep(CLOSING_GRACE, undefined, { ref: false })])
     process.off('exit', this.#stop)
     await this.#worker.terminate()
   }

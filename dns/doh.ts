@@ -6,7 +6,8 @@ import { reasonOf } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { decodeHeader, decodeMessage } from '../wire/message.ts'
 import { OPCODE, RCODE, TYPE } from '../wire/registry.ts'
-import { type Client, MAX_QUERY } from './respond.ts'
+import { MAX_QUERY } from './payload.ts'
+import type { Client } from './respond.ts'
 
 export interface DohOptions {
   answer: (query: Uint8Array, client: Client) => Promise<{ messages: Iterable<Uint8Array> }>

@@ -5,10 +5,13 @@ import { Name } from '../wire/name.ts'
 import { Reader } from '../wire/reader.ts'
 import { TYPE } from '../wire/registry.ts'
 
-/** Besides the addresses a home can have: those that mean this very host, or an IPv4 address in disguise. */
+/**
+ * Besides the addresses a home can have: those that mean this very host, an IPv4 address in disguise, or what a
+ * translator of the home's own stands for (RFC 8215).
+ */
 const INSIDE_RANGES = [
   ...HOME_RANGES,
-  ...['0.0.0.0/8', '::/128', '::ffff:0.0.0.0/96', 'fec0::/10'].map(addressRange),
+  ...['0.0.0.0/8', '::/128', '::ffff:0.0.0.0/96', 'fec0::/10', '64:ff9b:1::/48'].map(addressRange),
 ]
 
 /**

@@ -14,18 +14,9 @@ import {
 import { CLASS, EDNS_OPTION, EXTENDED_ERROR, isMetaType, OPCODE, RCODE, TYPE } from '../wire/registry.ts'
 import { isMisused, padded, type Transport, transportOptions, wantsPadding } from './edns.ts'
 import type { ExtendedError } from './forwarder.ts'
+import { MAX_QUERY, MINIMUM_UDP_PAYLOAD, UDP_PAYLOAD } from './payload.ts'
 import type { Resolution, ResolveFlags } from './resolve.ts'
 import type { TsigKey } from './tsig.ts'
-import { UDP_PAYLOAD } from './upstream/group.ts'
-
-/** RFC 1035 section 4.2.1: what every client takes over UDP. */
-const MINIMUM_UDP_PAYLOAD = 512
-
-/**
- * Octets. A query has one question and a few options; reading more would let one datagram with
- * thousands of names hold up everybody.
- */
-export const MAX_QUERY = 4096
 
 /** Who asks, and by what way. */
 export interface Client {

@@ -15,7 +15,13 @@ const MAX_PIPELINED = 64
  * Queries begun on one connection in one turn of the event loop. Everybody else waits for as many of each
  * connection: a chunk can hold thousands.
  */
-const MAX_AT_ONCE = 8
+const MAX_AT_ONCE = 16
+
+/**
+ * Messages without an answer, such as fragments of headers, after which a connection is given up. Whoever
+ * sends them need not stay to read, and millions of them would wait in the kernel.
+ */
+const MAX_UNANSWERED = 1000
 
 /** Octets of answers that a client may leave unread before it is cut off. */
 const MAX_BACKLOG = 256 * 1024
@@ -41,6 +47,7 @@ export class StreamConnection {
   #hasMore = false
   #hasTurn = false
   #pending = 0
+  #unanswered = 0
 
   constructor(socket: Socket, options: { transport: 'tcp' | 'tls'; answer: Answer; hold: Hold; log: Log }) {
     this.#socket = socket
@@ -120,6 +127,9 @@ export class StreamConnection {
         this.#send(message)
         isFirst = false
       }
+      if (!isFirst) return
+      this.#unanswered += 1
+      if (this.#unanswered > MAX_UNANSWERED) this.#socket.destroy()
     } catch (error) {
       if (this.#closed.signal.aborted) return
       this.#log.error({ reason: reasonOf(error) }, `DNS query over ${this.#client.transport} failed`)

@@ -1,5 +1,6 @@
 import { TYPE } from '../../wire/registry.ts'
-import { LOWER_CASE, MAXIMUM_PAYLOAD, OPT_LENGTH, PlainQuery } from './plainQuery.ts'
+import { UDP_PAYLOAD } from '../payload.ts'
+import { LOWER_CASE, OPT_LENGTH, PlainQuery } from './plainQuery.ts'
 
 /** Chains of entries; a household asks far fewer different questions. */
 const BUCKETS = 1 << 14
@@ -361,8 +362,8 @@ function pointsIntoQuestion(response: Uint8Array, questionLength: number): boole
 function writeOpt(octets: Uint8Array, at: number, dnssecOk: boolean): void {
   octets.fill(0, at, at + OPT_LENGTH)
   octets[at + 2] = TYPE.OPT
-  octets[at + 3] = MAXIMUM_PAYLOAD >> 8
-  octets[at + 4] = MAXIMUM_PAYLOAD & 0xff
+  octets[at + 3] = UDP_PAYLOAD >> 8
+  octets[at + 4] = UDP_PAYLOAD & 0xff
   octets[at + 7] = dnssecOk ? 0x80 : 0
 }
 

@@ -1,12 +1,11 @@
+import { MAX_QUERY, UDP_PAYLOAD } from '../payload.ts'
 import type { Libc } from './libc.ts'
 
 /** Datagrams that one system call takes or sends. */
 export const BATCH = 64
 
 /** Octets of a query that are taken; one more tells that there was more. */
-export const QUERY_ROOM = 4097
-/** Octets of a response: no response over UDP is larger (see UDP_PAYLOAD). */
-export const REPLY_ROOM = 1232
+export const QUERY_ROOM = MAX_QUERY + 1
 /** `sockaddr_in6` has 28 octets, `sockaddr_in` 16. */
 export const ADDRESS_ROOM = 28
 /** A control message with the address that was asked: 32 octets for IPv4, 40 for IPv6. */
@@ -37,9 +36,9 @@ const aligned = (octets: number): number => Math.ceil(octets / 8) * 8
 const SLOT = {
   query: 0,
   reply: aligned(QUERY_ROOM),
-  sender: aligned(QUERY_ROOM) + aligned(REPLY_ROOM),
-  control: aligned(QUERY_ROOM) + aligned(REPLY_ROOM) + aligned(ADDRESS_ROOM),
-  size: aligned(QUERY_ROOM) + aligned(REPLY_ROOM) + aligned(ADDRESS_ROOM) + aligned(CONTROL_ROOM),
+  sender: aligned(QUERY_ROOM) + aligned(UDP_PAYLOAD),
+  control: aligned(QUERY_ROOM) + aligned(UDP_PAYLOAD) + aligned(ADDRESS_ROOM),
+  size: aligned(QUERY_ROOM) + aligned(UDP_PAYLOAD) + aligned(ADDRESS_ROOM) + aligned(CONTROL_ROOM),
 }
 
 /**

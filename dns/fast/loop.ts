@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts'
+import { UDP_PAYLOAD } from '../payload.ts'
 import { AnswerTable, ENTRY_SOURCES, type EntrySource } from './answerTable.ts'
-import { BATCH, DatagramBatch, REPLY_ROOM } from './datagrams.ts'
+import { BATCH, DatagramBatch } from './datagrams.ts'
 import type { Libc } from './libc.ts'
 import { PlainQuery } from './plainQuery.ts'
 import { addressIn } from './sockets.ts'
@@ -150,7 +151,7 @@ export class UdpLoop {
       if (fd !== waiting.fd && fd !== -1) this.#batch.send(fd)
       fd = waiting.fd
       for (const response of responses) {
-        if (response.length <= REPLY_ROOM) this.#batch.post(fd, waiting.envelope, response)
+        if (response.length <= UDP_PAYLOAD) this.#batch.post(fd, waiting.envelope, response)
       }
       const [response] = responses
       if (reuse === null || response === undefined || waiting.generation !== this.#options.state.generation)

@@ -1,15 +1,12 @@
 import { randomInt } from 'node:crypto'
 import { CLASS, TYPE } from '../../wire/registry.ts'
+import { MINIMUM_UDP_PAYLOAD, UDP_PAYLOAD } from '../payload.ts'
 
 /** RFC 1035 section 4.1.1: the header's length. The one question follows it. */
 const HEADER = 12
 
 /** An OPT without options: root owner, type, class, TTL, length. */
 export const OPT_LENGTH = 11
-
-/** RFC 1035 section 4.2.1, and what travels without fragments. */
-const MINIMUM_PAYLOAD = 512
-export const MAXIMUM_PAYLOAD = 1232
 
 /** Where hashes begin: unknown outside, or names could be chosen that all end in one chain of the table. */
 const SEED = randomInt(2 ** 32)
@@ -38,7 +35,7 @@ export class PlainQuery {
   flags = 0
   hasEdns = false
   /** Octets that the response may have. */
-  limit = MINIMUM_PAYLOAD
+  limit = MINIMUM_UDP_PAYLOAD
 
   /** Reads the query of `length` octets at `start`; false if it is not plain. */
   read(octets: Uint8Array, start: number, length: number): boolean {
@@ -69,11 +66,11 @@ export class PlainQuery {
 
     let flags = (octets[start + 2]! & 1) | ((octets[start + 3]! >> 3) & 2)
     this.hasEdns = additionals === 1
-    this.limit = MINIMUM_PAYLOAD
+    this.limit = MINIMUM_UDP_PAYLOAD
     if (this.hasEdns) {
       if (!isOpt(octets, at, end)) return false
       const payload = (octets[at + 3]! << 8) | octets[at + 4]!
-      this.limit = Math.max(MINIMUM_PAYLOAD, Math.min(MAXIMUM_PAYLOAD, payload))
+      this.limit = Math.max(MINIMUM_UDP_PAYLOAD, Math.min(UDP_PAYLOAD, payload))
       flags |= (octets[at + 7]! >> 5) & 4
     } else if (at !== end) {
       return false

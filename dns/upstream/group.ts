@@ -3,6 +3,7 @@ import { HearthError, reasonOf } from '../../base/errors.ts'
 import type { Log } from '../../base/log.ts'
 import type { Message, Question } from '../../wire/message.ts'
 import { OPCODE, RCODE } from '../../wire/registry.ts'
+import { UDP_PAYLOAD } from '../payload.ts'
 import type { Upstream } from '../upstream.ts'
 import type { Link } from './link.ts'
 import { NoAnswerInTime, Peer, type UpstreamHealth } from './peer.ts'
@@ -19,9 +20,6 @@ const LONGEST_HEDGE = SECOND
 
 /** Queries under way at which nobody is asked for the sake of speed any more: each may hold a socket. */
 const MAX_HEDGED = 256
-
-/** What an answer may measure over UDP without being cut into fragments anywhere (DNS flag day 2020). */
-export const UDP_PAYLOAD = 1232
 
 export type ForwardErrorCode = 'NO_UPSTREAM' | 'NO_ANSWER'
 

@@ -1,5 +1,5 @@
 import { encodeMessage, type Message } from '../../wire/message.ts'
-import { EDNS_OPTION } from '../../wire/registry.ts'
+import { EDNS_OPTION, RCODE } from '../../wire/registry.ts'
 
 /** The way to one upstream, kept open between questions where the transport has connections. */
 export interface Link {
@@ -18,14 +18,10 @@ export interface Link {
 export function answersTo(query: Message, reply: Message): boolean {
   const [asked] = query.questions
   const [echoed, ...more] = reply.questions
-  return (
-    reply.qr &&
-    more.length === 0 &&
-    reply.opcode === query.opcode &&
-    echoed?.name.key === asked!.name.key &&
-    echoed.type === asked!.type &&
-    echoed.class === asked!.class
-  )
+  if (!reply.qr || reply.opcode !== query.opcode || more.length > 0) return false
+  // Whoever cannot read a query cannot repeat it: so old servers say that they do not know EDNS (RFC 6891 section 7).
+  if (echoed === undefined) return reply.rcode === RCODE.FORMERR
+  return echoed.name.key === asked!.name.key && echoed.type === asked!.type && echoed.class === asked!.class
 }
 
 /** RFC 8467 section 4.1: octets to a multiple of which queries grow, so that their size tells less of the name. */

@@ -94,7 +94,7 @@ describe('the image', () => {
     const program = readdirSync(home, { withFileTypes: true })
       .filter((entry) => entry.isDirectory() && !/^(\.|node_modules$|data$)/.test(entry.name))
       .map(({ name }) => name)
-      .filter((name) => !['test', 'bench', 'scripts', 'docs', 'deploy'].includes(name))
+      .filter((name) => !['test', 'bench', 'soak', 'scripts', 'docs', 'deploy'].includes(name))
     expect(taken).toEqual(expect.arrayContaining(program))
     for (const kept of ['test', 'data', 'node_modules', 'deploy']) expect(taken).not.toContain(kept)
   })
