@@ -29,5 +29,5 @@ test('bench --json prints the figures of a subject in the shape that programs re
 test('an unknown subject is a usage error that names those there are', async () => {
   const { code, stderr } = await run(process.execPath, [MAIN, '--only', 'nothing'])
   expect(code).toBe(2)
-  expect(stderr).toContain('start, memory, issue, enroll, ocsp, revocation, dns')
+  expect(stderr).toContain('start, memory, issue, enroll, ocsp, revocation, wire, dns')
 })

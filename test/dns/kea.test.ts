@@ -24,6 +24,8 @@ beforeAll(async () => {
     DhcpDdns: {
       'ip-address': '127.0.0.1',
       port: ncrPort,
+      // Half a second by default, after which it gives the lease up: a busy machine may need more.
+      'dns-server-timeout': 10_000,
       'tsig-keys': [{ name: KEY.name, algorithm: 'HMAC-SHA256', secret: SECRET.toString('base64') }],
       'forward-ddns': { 'ddns-domains': [domain('home.arpa.')] },
       'reverse-ddns': { 'ddns-domains': [domain('168.192.in-addr.arpa.')] },
