@@ -19,7 +19,7 @@ import {
 } from '../store/records.ts'
 import { ALL_OWNERS, readHostsAround } from '../store/zone.ts'
 import { decodeMessage, type Message, type ResourceRecord } from '../wire/message.ts'
-import { Name } from '../wire/name.ts'
+import { Name, parentKey } from '../wire/name.ts'
 import { parseRdata } from '../wire/presentation.ts'
 import { CLASS, RCODE, TYPE, typeNumber } from '../wire/registry.ts'
 
@@ -77,12 +77,14 @@ export class DynamicUpdates {
   }
 
   async #carryOut(tx: Tx, message: Message, apex: Name, request: UpdateRequest): Promise<void> {
-    // 1. What is there: records of the owners in question, and what their devices make.
-    const owners = [
-      ...new Set([...message.answers, ...message.authorities].map(({ name }) => ownerText(name))),
-    ]
-    const { records, total } = await readRecordsOf(tx.db, owners)
-    const { serial, hosts } = await readHostsAround(tx.db, around(owners), tx.now)
+    // 1. What is there: records of the owners in question, and what their devices make. Nothing is read for
+    //    names outside the zone: the plan refuses them unseen.
+    const inQuestion = [...message.answers, ...message.authorities].map(({ name }) => name)
+    const names = [...new Map(inQuestion.map((name) => [name.key, name])).values()].filter((name) =>
+      name.isAtOrBelow(apex),
+    )
+    const { records, total } = await readRecordsOf(tx.db, names.map(ownerText))
+    const { serial, hosts } = await readHostsAround(tx.db, around(names, apex), tx.now)
 
     // 2. What becomes of it. From here to the end of the plan nothing waits, so that no other update comes between.
     this.#zones.load({ serial, hosts, records: [] })
@@ -151,7 +153,6 @@ export class DynamicUpdates {
  */
 async function refuseNamesOfDevices(tx: Tx, { added }: UpdatePlan): Promise<void> {
   const names = added.filter(({ type }) => POINTING_TYPES.has(type)).map(({ owner }) => owner)
-  if (names.length === 0) return
   const held = await findHeldNames(tx.db, names)
   const certified = await findCertifiedNames(tx.db, names, tx.now)
   const taken = names.find((name) => held.has(name) || certified.has(name))
@@ -163,17 +164,18 @@ async function refuseNamesOfDevices(tx: Tx, { added }: UpdatePlan): Promise<void
   }
 }
 
-/** Devices that can have records at these owners: at the name itself, or at a name below one of the device's. */
-function around(owners: readonly string[]) {
-  const names = new Set<string>()
-  for (const owner of owners) {
-    for (let name = owner; name !== '' && !names.has(name); name = name.slice(name.indexOf('.') + 1)) {
-      names.add(name)
-      if (!name.includes('.')) break
-    }
+/**
+ * Devices that can have records at these owners of a zone: at the name itself, or at a name below one of the
+ * device's.
+ */
+function around(names: readonly Name[], apex: Name) {
+  const keys = new Set<string>()
+  for (const { key: owner } of names) {
+    for (let key = owner; key.length > apex.key.length && !keys.has(key); key = parentKey(key)) keys.add(key)
   }
+  const owners = names.map(ownerText)
   return {
-    names: [...names],
+    names: [...keys].map((key) => ownerText(Name.fromWire(key))),
     addresses: owners.flatMap((owner) => addressOf(owner) ?? []),
     services: owners.some((owner) => owner.startsWith('_') || owner.includes('._')),
   }

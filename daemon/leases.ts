@@ -56,21 +56,34 @@ interface Difference {
  */
 export class LeaseRecords {
   readonly #options: LeaseRecordsOptions
-  readonly #files: { reader: LeaseReader; leases: Lease[]; failure: string | null }[]
+  /** `leases` is null until the file was read once. */
+  readonly #files: { reader: LeaseReader; leases: Lease[] | null; failure: string | null }[]
+  /** What an earlier run has left in the zone, as leases that hold until every file was read or one says otherwise. */
+  #earlier: Lease[] = []
   readonly #told = new Set<string>()
   #last: Promise<void> = Promise.resolve()
   #isQueued = false
   /** When the next lease ends that is in the zone. */
   #nextEnd = Number.POSITIVE_INFINITY
+  #lookedAt = Number.NEGATIVE_INFINITY
 
   constructor(options: LeaseRecordsOptions) {
     this.#options = options
-    this.#files = options.files.map((file) => ({ reader: new LeaseReader(file), leases: [], failure: null }))
+    this.#files = options.files.map((file) => ({
+      reader: new LeaseReader(file),
+      leases: null,
+      failure: null,
+    }))
   }
 
   /** From now on follows the files. Resolves when the zone says what they say. */
   async start(): Promise<void> {
-    await this.#next(() => this.#look(true))
+    await this.#next(async () => {
+      this.#earlier = (await listRecordsFrom(this.#options.store.db, 'lease'))
+        .filter(({ type }) => type !== 'PTR')
+        .map(({ owner, data }) => ({ hostname: owner, address: data, expires: Number.POSITIVE_INFINITY }))
+      await this.#look(true)
+    })
     for (const { reader } of this.#files) reader.watch(() => void this.look(), this.#options.log)
   }
 
@@ -81,7 +94,8 @@ export class LeaseRecords {
 
   /** A name may have been taken or given back. Does not wait: what it does is a change itself. */
   follow(changes: readonly Change[]): void {
-    if (this.#isQueued || !changes.some(changesZone) || this.#leases().length === 0) return
+    if (this.#isQueued || !changes.some(changesZone)) return
+    if (this.#leases().length + this.#earlier.length === 0) return
     this.#isQueued = true
     void this.#next(() => {
       this.#isQueued = false
@@ -102,7 +116,10 @@ export class LeaseRecords {
   }
 
   async #look(always: boolean): Promise<void> {
-    let isNew = always || this.#options.clock.now() >= this.#nextEnd
+    const now = this.#options.clock.now()
+    // What has ended holds again when a clock that was ahead is put right.
+    let isNew = always || now >= this.#nextEnd || now < this.#lookedAt
+    this.#lookedAt = now
     for (const file of this.#files) {
       try {
         const leases = await file.reader.read()
@@ -110,6 +127,7 @@ export class LeaseRecords {
         file.failure = null
         if (leases === null) continue
         file.leases = leases
+        this.#forgetEarlier(leases)
         isNew = true
       } catch (error) {
         if (!(error instanceof LeaseFileError)) throw error
@@ -119,6 +137,21 @@ export class LeaseRecords {
       }
     }
     if (isNew) await this.#synchronise()
+  }
+
+  /** An address or a name that a file speaks of is known from there. */
+  #forgetEarlier(leases: readonly Lease[]): void {
+    if (this.#files.every((file) => file.leases !== null)) this.#earlier = []
+    if (this.#earlier.length === 0) return
+    const known = new Set(leases.flatMap((lease) => [lease.address, this.#placeOf(lease)]))
+    this.#earlier = this.#earlier.filter(
+      (lease) => !known.has(lease.address) && !known.has(this.#placeOf(lease)),
+    )
+  }
+
+  /** What only one lease can have: a name, once for each kind of address. */
+  #placeOf(lease: Lease): string {
+    return `${this.#nameOf(lease)} ${isIpv6(lease.address)}`
   }
 
   /** Writes only if there is something to write. */
@@ -165,7 +198,7 @@ export class LeaseRecords {
     }
     this.#nextEnd = Math.min(...holding.map(({ expires }) => expires))
     const hosts = new Map<string, Lease[]>()
-    for (const lease of holding.slice(0, MAX_LEASES)) {
+    for (const lease of [...holding.slice(0, MAX_LEASES), ...this.#earlier]) {
       const name = this.#nameOf(lease)
       if (name === null) continue
       const others = hosts.get(name) ?? []
@@ -177,7 +210,7 @@ export class LeaseRecords {
   }
 
   #leases(): Lease[] {
-    return this.#files.flatMap(({ leases }) => leases)
+    return this.#files.flatMap(({ leases }) => leases ?? [])
   }
 
   /** What a host is called here. A domain that is not ours is that of another network, and means nothing. */

@@ -31,12 +31,15 @@ export class ZoneFollower {
   readonly #expiries = new Map<string, { name: string; at: number }>()
   #last: Promise<void> = Promise.resolve()
   #isBehind = false
+  /** The latest time by which keys were read: those that had ended then are not in the zone. */
+  #readAt: number
 
   /** `zone` is what the holder has already. */
   constructor(options: { store: Store; clock: Clock; holder: ZoneHolder; zone: ZoneData }) {
     this.#store = options.store
     this.#clock = options.clock
     this.#holder = options.holder
+    this.#readAt = options.clock.now()
     this.#noteExpiries(options.zone.hosts)
   }
 
@@ -46,12 +49,14 @@ export class ZoneFollower {
   }
 
   /**
-   * Does what is due without a change: catches up after a failure, and takes keys out whose certificates
-   * ran out. That is a change of its own, so that the zone's serial grows.
+   * Does what is due without a change: catches up after a failure, takes keys out whose certificates ran out,
+   * and back in when the clock that said so was ahead and is put right. Each is a change of its own, so that
+   * the zone's serial grows.
    */
   async look(): Promise<void> {
     if (this.#isBehind) await this.#next([])
     const now = this.#clock.now()
+    if (now < this.#readAt) await renewSerial(this.#store)
     const due = [...this.#expiries.values()].filter(({ at }) => at <= now)
     if (due.length === 0) return
     await this.#store.transaction(async (tx) => {
@@ -74,10 +79,12 @@ export class ZoneFollower {
     if (patch === null) {
       const zone = await readZone(db, now)
       await this.#holder.replaceZone(zone)
+      this.#readAt = now
       this.#expiries.clear()
       this.#noteExpiries(zone.hosts)
     } else {
       await this.#holder.patchZone(patch)
+      this.#readAt = Math.max(this.#readAt, now)
       for (const { id } of patch.hosts) this.#expiries.delete(id)
       this.#noteExpiries(patch.hosts.flatMap(({ host }) => host ?? []))
     }
@@ -93,8 +100,9 @@ export class ZoneFollower {
 }
 
 /**
- * Moves the serial on at a start: the zone may say something else than when the gateway was stopped, because
- * certificates ran out or the configuration changed, and secondaries compare nothing but serials.
+ * Moves the serial on and has the whole zone read anew: the zone may say something else than before although
+ * no change said so, because the clock was set back or, while the gateway was stopped, certificates ran out or
+ * the configuration changed, and secondaries compare nothing but serials.
  */
 export async function renewSerial(store: Store): Promise<void> {
   await store.transaction((tx) => tx.change('dns.changed', ALL_OWNERS))

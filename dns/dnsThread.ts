@@ -16,6 +16,7 @@ import type { LocalOptions, LogMethod, WorkerFunctions } from './worker.ts'
  * gigabytes, 100,000 looked-up names leave 40 MB more behind.
  */
 const HEAP_MEGABYTES = 160
+const YOUNG_MEGABYTES = 3
 
 /** What is under way, a line of the query log for instance, may take that long to end. Milliseconds. */
 const CLOSING_GRACE = 1500
@@ -54,7 +55,10 @@ export class DnsThread {
     this.#worker = new Worker(new URL('./worker.ts', import.meta.url), {
       name: 'dns',
       // The cache itself is outside V8's heap; its index takes about as much as what it finds.
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES + (2 * cacheOctets) / 2 ** 20 },
+      resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_MEGABYTES,
+        maxOldGenerationSizeMb: HEAP_MEGABYTES + (2 * cacheOctets) / 2 ** 20,
+      },
     })
     this.#channel = new Channel(this.#worker, {
       update: (request: UpdateRequest) => this.#update!(request),

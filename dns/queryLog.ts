@@ -63,7 +63,7 @@ interface OpenFile {
  *
  * Nobody ever waits for it. Lines are written in batches; what the disk cannot take is counted and
  * dropped, with one warning when that begins. A line is removed with the file that it is in, at most as
- * old as the settings allow, also while the log is turned off.
+ * old as the settings allow by the clock there is, also while the log is turned off.
  */
 export class QueryLog {
   readonly #settings: QueryLogSettings
@@ -189,10 +189,16 @@ export class QueryLog {
   async #prune(): Promise<void> {
     const { directory, keepFor, octets } = this.#settings
     const now = this.#clock.now()
-    const isOver = (since: number) => Math.abs(now - since) > keepFor
+    const isOver = (since: number) => now - since > keepFor
     if (this.#file !== null && isOver(this.#file.since)) await this.#close()
+    // A machine whose clock does not run while it is off starts in the past, where everything logged seems to
+    // be from the future. That goes only where the room is needed.
+    const newestFirst = (await fileNames(directory)).reverse()
+    const [past, future] = [false, true].map((isAhead) =>
+      newestFirst.filter((name) => startOf(name) > now === isAhead),
+    )
     let total = 0
-    for (const name of (await fileNames(directory)).reverse()) {
+    for (const name of [...past!, ...future!]) {
       const path = join(directory, name)
       total += (await stat(path)).size
       if (isOver(startOf(name)) || total > octets) await rm(path, { force: true })
@@ -232,7 +238,7 @@ export interface QueryLogFilter {
   limit: number
 }
 
-/** The newest lines that fit, the newest last. Lines that were cut off are passed over. */
+/** The newest lines that fit, the newest last. Passes over lines that were cut off and files removed meanwhile. */
 export async function readQueryLog(directory: string, filter: QueryLogFilter): Promise<LoggedQuery[]> {
   const { since = Number.NEGATIVE_INFINITY, limit } = filter
   let found: LoggedQuery[] = []
@@ -250,7 +256,8 @@ export async function readQueryLog(directory: string, filter: QueryLogFilter): P
 }
 
 async function* entriesOf(path: string): AsyncGenerator<LoggedQuery> {
-  const handle = await open(path, 'r')
+  const handle = await openIfThere(path)
+  if (handle === null) return
   try {
     for await (const line of handle.readLines({ encoding: 'utf8', autoClose: false })) {
       const entry = parseEntry(line)
@@ -258,6 +265,15 @@ async function* entriesOf(path: string): AsyncGenerator<LoggedQuery> {
     }
   } finally {
     await handle.close()
+  }
+}
+
+async function openIfThere(path: string): Promise<FileHandle | null> {
+  try {
+    return await open(path, 'r')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
   }
 }
 

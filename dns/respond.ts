@@ -6,6 +6,7 @@ import {
   type Edns,
   encodeMessage,
   type Header,
+  leastLength,
   MAX_MESSAGE,
   type Message,
   type Question,
@@ -216,8 +217,16 @@ interface Room {
 const PROHIBITED: ExtendedError = { code: EXTENDED_ERROR.PROHIBITED, text: '' }
 
 function encode(message: Message, room: Room = { octets: MAX_MESSAGE, isPadded: false }): Buffer {
-  const octets = encodeMessage(message, room.octets)
-  return room.isPadded && message.edns !== null ? padded(octets, message.edns, room.octets) : octets
+  // A long question and the signature of a key with a long name may leave no room for reasons, or for anything
+  // at all. Header, question and a bare OPT go out all the same: whoever signed the question sent as much.
+  const edns =
+    message.edns !== null && leastLength(message) > room.octets
+      ? { ...message.edns, options: [] }
+      : message.edns
+  const fitting = { ...message, edns }
+  const limit = Math.max(room.octets, leastLength(fitting))
+  const octets = encodeMessage(fitting, limit)
+  return room.isPadded && edns !== null ? padded(octets, edns, limit) : octets
 }
 
 /**

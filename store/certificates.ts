@@ -1,3 +1,4 @@
+import { readInChunks } from './chunks.ts'
 import type { Db, Tx } from './database.ts'
 import type { CertificateRow } from './schema.ts'
 
@@ -108,20 +109,22 @@ export async function lastExpiryOfName(db: Db, name: string, now: number): Promi
   return row?.last ?? null
 }
 
-/** Which of some names have a certificate that is not expired, revoked or not. */
+/** Which of some names, however many, have a certificate that is not expired, revoked or not. */
 export async function findCertifiedNames(
   db: Db,
   names: readonly string[],
   now: number,
 ): Promise<Set<string>> {
-  const rows = await db
-    .selectFrom('certificates')
-    .innerJoin('certificate_names', 'certificate_names.serial', 'certificates.serial')
-    .select('certificate_names.name')
-    .distinct()
-    .where('certificate_names.name', 'in', names)
-    .where('not_after', '>', now)
-    .execute()
+  const rows = await readInChunks(names, (chunk) =>
+    db
+      .selectFrom('certificates')
+      .innerJoin('certificate_names', 'certificate_names.serial', 'certificates.serial')
+      .select('certificate_names.name')
+      .distinct()
+      .where('certificate_names.name', 'in', chunk)
+      .where('not_after', '>', now)
+      .execute(),
+  )
   return new Set(rows.map(({ name }) => name))
 }
 

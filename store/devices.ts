@@ -1,3 +1,4 @@
+import { readInChunks } from './chunks.ts'
 import type { Db, Tx } from './database.ts'
 import { newId } from './id.ts'
 import type { DeviceRow } from './schema.ts'
@@ -53,25 +54,29 @@ export async function findDeviceByName(db: Db, name: string): Promise<Device | n
   return row === undefined ? null : findDevice(db, row.device_id)
 }
 
-/** Which of some names belong to devices, suspended ones too. At least one must be asked for. */
+/** Which of some names, however many, belong to devices, suspended ones too. */
 export async function findHeldNames(db: Db, names: readonly string[]): Promise<Set<string>> {
-  const rows = await db
-    .selectFrom('device_names')
-    .select('name')
-    .where('name', 'in', names)
-    .where('until', 'is', null)
-    .execute()
+  const rows = await readInChunks(names, (chunk) =>
+    db
+      .selectFrom('device_names')
+      .select('name')
+      .where('name', 'in', chunk)
+      .where('until', 'is', null)
+      .execute(),
+  )
   return new Set(rows.map(({ name }) => name))
 }
 
 /** The same for addresses. */
 export async function findHeldAddresses(db: Db, addresses: readonly string[]): Promise<Set<string>> {
-  const rows = await db
-    .selectFrom('device_addresses')
-    .select('address')
-    .where('address', 'in', addresses)
-    .where('until', 'is', null)
-    .execute()
+  const rows = await readInChunks(addresses, (chunk) =>
+    db
+      .selectFrom('device_addresses')
+      .select('address')
+      .where('address', 'in', chunk)
+      .where('until', 'is', null)
+      .execute(),
+  )
   return new Set(rows.map(({ address }) => address))
 }
 

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { chunksOf, readInChunks } from './chunks.ts'
 import type { Db, Tx } from './database.ts'
 import { newId } from './id.ts'
 import type { DnsRecordRow } from './schema.ts'
@@ -61,19 +62,18 @@ export async function readSurroundings(db: Db, owner?: string): Promise<Surround
   return { deviceNames: names.map(({ name }) => name), records, total }
 }
 
-/** The records of some owners with their sources, and how many records there are in all. */
+/** The records of some owners, however many, with their sources, and how many records there are in all. */
 export async function readRecordsOf(
   db: Db,
   owners: readonly string[],
 ): Promise<Pick<Surroundings, 'records' | 'total'>> {
-  const records =
-    owners.length === 0
-      ? []
-      : await db
-          .selectFrom('dns_records')
-          .select(['owner', 'type', 'ttl', 'data', 'source'])
-          .where('owner', 'in', owners)
-          .execute()
+  const records = await readInChunks(owners, (chunk) =>
+    db
+      .selectFrom('dns_records')
+      .select(['owner', 'type', 'ttl', 'data', 'source'])
+      .where('owner', 'in', chunk)
+      .execute(),
+  )
   const { total } = await db
     .selectFrom('dns_records')
     .select((columns) => columns.fn.countAll<number>().as('total'))
@@ -225,11 +225,3 @@ export async function deleteRecords(
 /** What makes one record another than the next. */
 const lineOf = ({ owner, type, data }: Pick<ZoneRecord, 'owner' | 'type' | 'data'>): string =>
   `${owner} ${type} ${data}`
-
-/** As many as one statement takes, whatever the database. */
-function chunksOf<T>(all: readonly T[]): T[][] {
-  const size = 500
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, index) =>
-    all.slice(index * size, (index + 1) * size),
-  )
-}

@@ -1,3 +1,4 @@
+import { readInChunks } from './chunks.ts'
 import type { Db } from './database.ts'
 import { listRecords, listRecordsOf, type ZoneRecord } from './records.ts'
 import type { Change, ChangeKind } from './schema.ts'
@@ -66,7 +67,7 @@ export async function readZone(db: Db, now: number): Promise<ZoneData> {
 }
 
 /**
- * The devices that a few names of the zone can have records from: those of these names and addresses, and
+ * The devices that some names of the zone, however many, can have records from: those of these names and addresses, and
  * all that offer services, if wanted, since these are listed under names that are nobody's.
  */
 export async function readHostsAround(
@@ -181,24 +182,26 @@ async function readHosts(db: Db, now: number, ids?: readonly string[]): Promise<
 }
 
 async function holdersOf(db: Db, names: readonly string[]): Promise<string[]> {
-  if (names.length === 0) return []
-  const rows = await db
-    .selectFrom('device_names')
-    .select('device_id')
-    .where('name', 'in', names)
-    .where('until', 'is', null)
-    .execute()
+  const rows = await readInChunks(names, (chunk) =>
+    db
+      .selectFrom('device_names')
+      .select('device_id')
+      .where('name', 'in', chunk)
+      .where('until', 'is', null)
+      .execute(),
+  )
   return rows.map((row) => row.device_id)
 }
 
 async function holdersOfAddresses(db: Db, addresses: readonly string[]): Promise<string[]> {
-  if (addresses.length === 0) return []
-  const rows = await db
-    .selectFrom('device_addresses')
-    .select('device_id')
-    .where('address', 'in', addresses)
-    .where('until', 'is', null)
-    .execute()
+  const rows = await readInChunks(addresses, (chunk) =>
+    db
+      .selectFrom('device_addresses')
+      .select('device_id')
+      .where('address', 'in', chunk)
+      .where('until', 'is', null)
+      .execute(),
+  )
   return rows.map((row) => row.device_id)
 }
 

@@ -8,6 +8,9 @@ import { Writer } from './writer.ts'
 /** RFC 1035 section 4.2.2: the length that precedes a message on a stream has 16 bits. */
 export const MAX_MESSAGE = 65535
 
+/** RFC 1035 section 4.1.1: octets of the header. */
+const HEADER = 12
+
 /** The header fields of RFC 1035 section 4.1.1 and, for `ad` and `cd`, RFC 4035 section 3. */
 export interface Header {
   id: number
@@ -121,6 +124,12 @@ export function decodeMessage(bytes: Uint8Array): Message {
       options: readOptions(opt.data),
     },
   }
+}
+
+/** Octets of what is never left out of a message of one question or none: header, question and OPT. */
+export function leastLength({ questions, edns }: Pick<Message, 'questions' | 'edns'>): number {
+  const ofQuestions = questions.reduce((sum, { name }) => sum + name.wire.length + 4, 0)
+  return HEADER + ofQuestions + optLength(edns)
 }
 
 /**

@@ -22,7 +22,7 @@ const RECEIVE_BUFFER = 1024 * 1024
 const EVENTFD_FLAGS = 0o2004000
 
 /** The thread has little to keep: what it hands out and takes back, and nothing for the answers it knows. */
-const THREAD_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 }
+const THREAD_LIMITS = { maxYoungGenerationSizeMb: 3, maxOldGenerationSizeMb: 64 }
 
 /** How often the loop has a turn where it has no thread, milliseconds. */
 const TURN_EVERY = 1

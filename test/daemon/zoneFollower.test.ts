@@ -101,6 +101,26 @@ test('TRUST-3: a key is told while a certificate for it is good, and gone when t
   expect(followed).toHaveLength(changes)
 })
 
+test('a key that ended by a clock that was ahead is told again when that is put right', async () => {
+  const { deviceId } = await addDevice('nas')
+  await issue('4A01', deviceId, DAY)
+  const tlsa = () => ask('_443._tcp.nas.home.arpa', TYPE.TLSA)
+  clock.pass(2 * DAY)
+  await follower.look()
+  expect(tlsa()).toEqual(['nxdomain'])
+
+  clock.pass(-2 * DAY)
+  // A change in between that has nothing to do with it.
+  await devices.add({ name: 'tv', addresses: ['192.168.1.21'] }, 'test')
+  const serial = zones.find(Name.parse('home.arpa'))!.serial
+  await follower.look()
+  expect(tlsa()).toEqual([expect.stringContaining(' TLSA ')])
+  expect(zones.find(Name.parse('home.arpa'))!.serial).toBeGreaterThan(serial)
+  const changes = followed.length
+  await follower.look()
+  expect(followed).toHaveLength(changes)
+})
+
 test('after a failure the whole zone is read, at the next change or look', async () => {
   failing = true
   await addDevice('nas')

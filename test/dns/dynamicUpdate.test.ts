@@ -309,6 +309,19 @@ describe('hostile and unlucky', () => {
     expect(rcodeName(decodeMessage(unsigned!).rcode)).toBe('REFUSED')
   })
 
+  test('more names above its owners than one statement of the database takes', async () => {
+    const dots = '\\.'.repeat(40)
+    const large = (zone: string) =>
+      request(Array.from({ length: 1100 }, (_, index) => `delete h${index}${dots}.${zone} TXT`).join('\n'))
+    for (const [bytes, rcode] of [
+      [large('home.arpa.'), 'NOERROR'],
+      [large('example.'), 'NOTZONE'],
+    ] as const) {
+      const [reply] = await askTcp(zone.server.port, [bytes])
+      expect(rcodeName(decodeMessage(reply!).rcode)).toBe(rcode)
+    }
+  })
+
   test('more than an RRset may hold, all or nothing', async () => {
     const lines = Array.from(
       { length: 100 },

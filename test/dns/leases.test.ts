@@ -224,6 +224,77 @@ describe('in the zone', () => {
     expect((await zone.kept()).join()).not.toContain('old.home.arpa')
   })
 
+  describe('after a restart', () => {
+    const second = () => join(zone.dir, 'second.leases')
+    const both = (): LeaseFile[] => [
+      { format: 'dnsmasq', file },
+      { format: 'dnsmasq', file: second() },
+    ]
+    const addresses = async () => (await zone.kept()).filter((line) => !line.includes(' PTR '))
+    const line = (address: string, name: string) => `0 11:22:33:44:55:66 ${address} ${name} *\n`
+
+    beforeEach(async () => {
+      write('192.168.1.50 laptop', '192.168.1.51 phone', '192.168.1.52 tv')
+      await follow()
+      await leases.close()
+    })
+
+    test('nothing goes while a file is missing; what it does not know goes when it is there', async () => {
+      const before = await zone.kept()
+      renameSync(file, `${file}.away`)
+      await follow()
+      await leases.look()
+      expect(await zone.kept()).toEqual(before)
+      writeFileSync(file, line('192.168.1.50', 'laptop'))
+      await leases.look()
+      expect(await addresses()).toEqual(['lease laptop.home.arpa 60 A 192.168.1.50'])
+    })
+
+    test('nor while it is written by halves', async () => {
+      const before = await zone.kept()
+      writeFileSync(file, line('192.168.1.50', 'laptop').trim())
+      await follow()
+      expect(await zone.kept()).toEqual(before)
+    })
+
+    test('with one of two files: what it says counts, and the rest stays unless it is taken', async () => {
+      writeFileSync(file, line('192.168.1.60', 'laptop') + line('192.168.1.51', 'camera'))
+      await follow(both())
+      const known = [
+        'lease camera.home.arpa 60 A 192.168.1.51',
+        'lease laptop.home.arpa 60 A 192.168.1.60',
+        'lease tv.home.arpa 60 A 192.168.1.52',
+      ]
+      expect(await addresses()).toEqual(known)
+      await zone.add('tv.home.arpa 300 A 192.168.1.99')
+      await waitFor(async () => (await addresses()).length === 3)
+      expect(await zone.dig('+short', 'tv.home.arpa')).toBe('192.168.1.99\n')
+      writeFileSync(second(), '')
+      await leases.look()
+      expect((await addresses()).filter((kept) => kept.startsWith('lease'))).toEqual(known.slice(0, 2))
+    })
+
+    test('what one file says ends, though the other was never there', async () => {
+      write('192.168.1.50 laptop 600')
+      await follow(both())
+      clock.pass(600 * SECOND)
+      await leases.look()
+      expect((await addresses()).join()).not.toContain('laptop')
+    })
+  })
+
+  test('what ended by a clock that was ahead is there again when that is put right', async () => {
+    write('192.168.1.50 laptop')
+    await follow()
+    const before = await zone.kept()
+    clock.pass(2 * HOUR)
+    await leases.look()
+    expect(await zone.kept()).toEqual([])
+    clock.pass(-2 * HOUR)
+    await leases.look()
+    expect(await zone.kept()).toEqual(before)
+  })
+
   test('a file written anew with the same leases changes nothing', async () => {
     write('192.168.1.50 laptop')
     await follow()

@@ -140,6 +140,25 @@ describe('how long it is kept', () => {
     expect(await names({ limit: 10_000 })).not.toContain('n0.home.arpa.')
   })
 
+  test('a start with a clock that is far back removes nothing but what the amount asks for', async () => {
+    const first = open()
+    note(first, 'nas.home.arpa')
+    await first.close()
+    const now = clock.now()
+    clock.time = 0
+    const back = open()
+    note(back, 'early.home.arpa')
+    await back.flush()
+    expect(await names()).toEqual(['early.home.arpa.', 'nas.home.arpa.'])
+    await back.close()
+    const small = open({ octets: statSync(join(directory, files()[0]!)).size + 1 })
+    await small.close()
+    expect(await names()).toEqual(['early.home.arpa.'])
+    clock.time = now
+    await open().flush()
+    expect(await names()).toEqual([])
+  })
+
   test('clearing removes everything, and only what is its own', async () => {
     const log = open()
     note(log, 'nas.home.arpa')
@@ -188,6 +207,14 @@ describe('reading', () => {
     expect(newest[0]).toBe('h4n15.home.arpa.')
     expect(newest.at(-1)).toBe('h5n29.home.arpa.')
     expect(await names({ limit: 1000 })).toHaveLength(180)
+  })
+
+  test('past a file that is removed between being listed and being read', async () => {
+    const log = open()
+    note(log, 'nas.home.arpa')
+    await log.flush()
+    symlinkSync('gone', join(directory, '2026-01-01T00-00-00-000Z.jsonl'))
+    expect(await names()).toEqual(['nas.home.arpa.'])
   })
 
   test('nothing where nothing was ever logged', async () => {

@@ -231,6 +231,24 @@ describe('answers', () => {
     expect((await askUdp(server.port, bytes)).length).toBeLessThanOrEqual(512)
   })
 
+  test.each([
+    ['without EDNS', null],
+    ['with EDNS', { udpSize: 512, version: 0, dnssecOk: false, options: [] }],
+  ])('a key and a question whose names leave no room in a datagram, %s', async (_, edns) => {
+    const name = `${'k'.repeat(60)}.${'k'.repeat(60)}.${'k'.repeat(60)}`
+    const long = await startServer({ keys: [key({ name, algorithm: 'hmac-sha512' })] })
+    const options = { name, secret: SECRET, algorithm: 'hmac-sha512' }
+    const owner = `${`${'x'.repeat(59)}.`.repeat(4)}home.arpa`
+    const bytes = sign(encodeMessage(query(owner, 'A', { edns })), options)
+    const reply = decodeMessage(await askUdp(long.port, bytes))
+    expect(reply).toMatchObject({ rcode: RCODE.NXDOMAIN, tc: true, answers: [], authorities: [] })
+    expect(reply.questions[0]!.name.toString()).toBe(`${owner}.`)
+    expect(reply.edns === null).toBe(edns === null)
+    const [whole] = await askTcp(long.port, [bytes])
+    expect(decodeMessage(whole!)).toMatchObject({ rcode: RCODE.NXDOMAIN, tc: false })
+    await long.close()
+  })
+
   test('other keys from the next message on', async () => {
     const other = await startServer({ keys: [key()] })
     const bytes = sign(request, { name: 'test.key', secret: SECRET })
