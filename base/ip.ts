@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 /** The canonical text of an IP address (RFC 5952 for IPv6, no zone), or null if it is none. */
@@ -8,18 +9,15 @@ export function canonicalAddress(text: string): string | null {
 
 /** The 4 or 16 octets of an IPv4 or IPv6 address in text form, or null if it is none. */
 export function addressOctets(text: string): Uint8Array | null {
-  const parsed = ipaddr.IPv4.isValidFourPartDecimal(text)
-    ? ipaddr.IPv4.parse(text)
-    : text.includes(':') && !text.includes('%') && ipaddr.IPv6.isValid(text)
-      ? ipaddr.IPv6.parse(text)
-      : null
-  return parsed === null ? null : Uint8Array.from(parsed.toByteArray())
+  if (isIPv4(text)) return Uint8Array.from(text.split('.'), Number)
+  if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return null
+  return Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray())
 }
 
 /** The text of 4 or 16 octets. An IPv4-mapped IPv6 address keeps its IPv6 form. */
 export function addressText(octets: Uint8Array): string {
-  const parsed = ipaddr.fromByteArray([...octets])
-  return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString()
+  if (octets.length === 4) return octets.join('.')
+  return new ipaddr.IPv6([...octets]).toRFC5952String()
 }
 
 /** A range of addresses: as many octets of network as the address has, and of mask. */

@@ -312,7 +312,7 @@ describe('hostile and unlucky', () => {
   test('more names above its owners than one statement of the database takes', async () => {
     const dots = '\\.'.repeat(40)
     const large = (zone: string) =>
-      request(Array.from({ length: 1100 }, (_, index) => `delete h${index}${dots}.${zone} TXT`).join('\n'))
+      request(Array.from({ length: 1100 }, (_, index) => `delete ${dots}h${index}.${zone} TXT`).join('\n'))
     for (const [bytes, rcode] of [
       [large('home.arpa.'), 'NOERROR'],
       [large('example.'), 'NOTZONE'],
