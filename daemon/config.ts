@@ -13,6 +13,7 @@ import type { LeaseFile } from '../dns/leases/lease.ts'
 import type { Secondary } from '../dns/notify.ts'
 import { type ConditionalZone, parseUpstream, printUpstream, type Upstream } from '../dns/upstream.ts'
 import { CONFIG_SCHEMA } from './configSchema.ts'
+import { isListenedOn } from './ownListener.ts'
 
 /** Something in the configuration is wrong; the message names file, line, key and an example. */
 export class ConfigError extends HearthError<'CONFIG_INVALID'> {
@@ -302,7 +303,9 @@ class Faults {
   add(path: readonly (string | number)[], problem: string, example?: unknown): void {
     const at = this.#source === null ? 'defaults' : `${this.#source.file}:${this.#source.lineOf(path)}`
     const shown = path.join('.') || 'the file'
-    const hint = example === undefined ? '' : `. Example: ${lastKey(path)}: ${JSON.stringify(example)}`
+    // Of a list, its whole is shown: one value alone would be the next fault.
+    const whole = typeof path.at(-1) === 'number' && !Array.isArray(example) ? [example] : example
+    const hint = example === undefined ? '' : `. Example: ${lastKey(path)}: ${JSON.stringify(whole)}`
     this.#lines.push(`${at}: ${shown} ${problem}${hint}`)
   }
 
@@ -359,7 +362,7 @@ function refine(raw: RawConfig, base: string, env: NodeJS.ProcessEnv, faults: Fa
       keyFile,
     },
     enrollment: { credentialLife: raw.enrollment.credentialMinutes * MINUTE },
-    dns: refineDns(raw.dns, { base, domain }, faults),
+    dns: refineDns(raw.dns, { base, domain, listen: listens }, faults),
     store: { url: storeUrl(raw.store.url, dataDir, base) },
     tls: raw.tls,
     publicUrl: raw.publicUrl,
@@ -412,12 +415,13 @@ function addressOf(text: string, path: (string | number)[], faults: Faults): str
 
 function refineDns(
   raw: RawConfig['dns'],
-  { base, domain }: { base: string; domain: string },
+  { base, domain, listen }: { base: string; domain: string; listen: Config['listen'] },
   faults: Faults,
 ): DnsConfig {
   const { cache, queryLog } = raw
+  const forwarded = new Set<string>()
   return {
-    upstreams: upstreamsOf(raw.upstreams, ['dns', 'upstreams'], faults),
+    upstreams: upstreamsOf(raw.upstreams, listen, ['dns', 'upstreams'], faults),
     upstreamCa: raw.upstreamCa === null ? null : resolve(base, raw.upstreamCa),
     forward: raw.forward.map(({ zone, upstreams }, index) => {
       const path = ['dns', 'forward', index]
@@ -425,7 +429,12 @@ function refineDns(
       if (isAtOrBelow(name, domain) || NEVER_FORWARDED.test(name)) {
         faults.add([...path, 'zone'], `is never forwarded ("${zone}"): it is answered here`, 'corp.example')
       }
-      return { zone: name, upstreams: upstreamsOf(upstreams, [...path, 'upstreams'], faults) }
+      if (forwarded.has(name)) {
+        const problem = `stands there twice ("${zone}"): write all of its upstreams in one entry`
+        faults.add([...path, 'zone'], problem, 'corp.example')
+      }
+      forwarded.add(name)
+      return { zone: name, upstreams: upstreamsOf(upstreams, listen, [...path, 'upstreams'], faults) }
     }),
     rebinding: {
       protect: raw.rebinding.protect,
@@ -466,15 +475,31 @@ function isAtOrBelow(name: string, ancestor: string): boolean {
   return name === ancestor || name.endsWith(`.${ancestor}`)
 }
 
-function upstreamsOf(texts: readonly string[], path: (string | number)[], faults: Faults): Upstream[] {
+function upstreamsOf(
+  texts: readonly string[],
+  listen: Config['listen'],
+  path: (string | number)[],
+  faults: Faults,
+): Upstream[] {
   return texts.flatMap((text, index) => {
     try {
-      return [parseUpstream(text)]
+      const upstream = parseUpstream(text)
+      if (isItself(upstream, listen)) {
+        const problem = `is this gateway itself ("${printUpstream(upstream)}"): questions would go round in circles`
+        faults.add([...path, index], problem, 'udp://9.9.9.9')
+      }
+      return [upstream]
     } catch (error) {
       faults.add([...path, index], reasonOf(error), 'udp://9.9.9.9')
       return []
     }
   })
+}
+
+function isItself(upstream: Upstream, listen: Config['listen']): boolean {
+  const { transport, address, port } = upstream
+  const listener = { udp: listen.dns, tcp: listen.dns, tls: listen.dot, https: listen.https }[transport]
+  return address !== null && isListenedOn(listener, { address, port })
 }
 
 /** A domain name in lower case without the final dot. */

@@ -35,7 +35,7 @@ import { openControlSocket } from './control.ts'
 import { openDataDir } from './dataDir.ts'
 import { DnsKeys } from './dnsKeys.ts'
 import { DynamicUpdates } from './dynamicUpdate.ts'
-import { GatewayIdentity, GatewayNameError, gatewayAddresses, reachableAddresses } from './gatewayIdentity.ts'
+import { GatewayIdentity, GatewayNameError, gatewayAddresses } from './gatewayIdentity.ts'
 import { failingParts } from './health.ts'
 import { hostCheck } from './hostCheck.ts'
 import { openInstance } from './instance.ts'
@@ -44,6 +44,7 @@ import { type Listener, listenHttp, listenHttps, listenMutualTls, type TlsIdenti
 import { startMaintenance } from './maintenance.ts'
 import { metricsHandler, openMetricsToken } from './metrics.ts'
 import { operations } from './operations.ts'
+import { isListenedOn } from './ownListener.ts'
 import { fingerprint, gatherStatus, type StatusReport, statusReport, subjectOf } from './status.ts'
 import { renewSerial, ZoneFollower } from './zoneFollower.ts'
 
@@ -168,7 +169,7 @@ export async function startGateway(config: Config, options: { clock: Clock; log:
     }
 
     // 5. DNS: from here on names resolve, and follow every change.
-    const system = systemUpstreams({ own: reachableAddresses(config.listen.dns.addresses) })
+    const system = systemUpstreams({ isOwn: (upstream) => isListenedOn(config.listen.dns, upstream) })
     const upstreams = config.dns.upstreams.length > 0 ? config.dns.upstreams : system
     const plain = upstreams.filter(isPlain)
     await renewSerial(store)

@@ -203,7 +203,7 @@ export function gatewayAddresses(config: Config): string[] {
  * addresses" those of the network interfaces. Link-local ones are left out: they mean nothing without
  * the name of an interface.
  */
-export function reachableAddresses(listening: readonly string[]): string[] {
+function reachableAddresses(listening: readonly string[]): string[] {
   const found = new Set<string>()
   for (const address of listening) {
     if (address === '0.0.0.0') for (const own of interfaceAddresses(4)) found.add(own)

@@ -1,6 +1,5 @@
 import { type Clock, rfc3339 } from '../base/clock.ts'
 import { HearthError } from '../base/errors.ts'
-import { canonicalAddress } from '../base/ip.ts'
 import type { ClockGuard } from '../ca/clockGuard.ts'
 import type { Hierarchy } from '../ca/hierarchy.ts'
 import { REVOCATION_REASONS, type RevocationReason, reasonName } from '../ca/reasons.ts'
@@ -136,7 +135,7 @@ export function operations(options: OperationsOptions): Record<string, Operation
         {
           device: text(),
           type: text(),
-          port: { type: 'integer', minimum: 0, maximum: 65535 },
+          port: { type: 'integer' },
           instance: text(),
           txt: { type: 'array', items: text(), maxItems: 100 },
           alpn: { type: 'array', items: text(), maxItems: 100 },
@@ -341,7 +340,7 @@ export function operations(options: OperationsOptions): Record<string, Operation
           enabled: queryLog.enabled,
           queries: await readQueryLog(queryLog.directory, {
             ...filter,
-            ...(client !== undefined && { client: canonicalAddress(client) ?? client }),
+            ...(client !== undefined && { client }),
             ...(name !== undefined && { name: nameAsTyped(name, Name.parse(domain)).toString() }),
           }),
         }

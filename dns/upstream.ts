@@ -136,21 +136,24 @@ export function isPlain(upstream: Upstream): upstream is PlainUpstream {
  * A missing or unreadable file gives none: the home's own names work without any. Addresses with a
  * zone (`fe80::1%eth0`) are left out.
  */
-export function systemUpstreams(options: { own: readonly string[]; path?: string }): PlainUpstream[] {
+export function systemUpstreams(options: {
+  isOwn: (upstream: PlainUpstream) => boolean
+  path?: string
+}): PlainUpstream[] {
   let text: string
   try {
     text = readFileSync(options.path ?? '/etc/resolv.conf', 'utf8')
   } catch {
     return []
   }
-  const own = new Set(options.own.map(canonicalAddress))
   return text
     .split('\n')
     .map((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1])
     .map((address) => (address === undefined ? null : canonicalAddress(address)))
     .filter((address) => address !== null)
-    .filter((address, index, all) => !own.has(address) && all.indexOf(address) === index)
-    .map((address) => ({ address, port: 53, transport: 'udp' }))
+    .filter((address, index, all) => all.indexOf(address) === index)
+    .map((address): PlainUpstream => ({ address, port: 53, transport: 'udp' }))
+    .filter((upstream) => !options.isOwn(upstream))
 }
 
 /** Octets. All the authorities of the web together have less. */

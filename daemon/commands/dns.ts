@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import { HearthError, reasonOf } from '../../base/errors.ts'
+import { canonicalAddress } from '../../base/ip.ts'
 import type { LoggedQuery } from '../../dns/queryLog.ts'
 import { type Cli, facts, table } from '../cli.ts'
 import { readTime } from './audit.ts'
@@ -99,10 +100,10 @@ export function addDnsCommands(program: Command, cli: Cli): void {
     .command('log')
     .description('who asked for what, the newest last')
     .option('--since <time>', 'a date (2026-11-24, 2026-11-24T08:00:00Z) or an age (90m, 24h, 7d)', readTime)
-    .option('--client <address>', 'only what this client asked')
+    .option('--client <address>', 'only what this client asked', readAddress)
     .option('--name <name>', 'only this name and those below it')
     .option('--limit <number>', 'no more lines than that', readLimit, 100)
-    .option('--clear', 'remove the whole log')
+    .addOption(new Option('--clear', 'remove the whole log').conflicts(['since', 'client', 'name', 'limit']))
     .action(async ({ clear, ...filter }: LogOptions) => {
       if (clear === true) {
         cli.print(await cli.call('dns.log.clear'), 'removed: the whole query log')
@@ -184,6 +185,12 @@ function readMasterFile(path: string): string {
   } catch (error) {
     throw new FileError('FILE_UNREADABLE', `the file ${path} cannot be read: ${reasonOf(error)}`)
   }
+}
+
+function readAddress(text: string): string {
+  const address = canonicalAddress(text)
+  if (address === null) throw new InvalidArgumentError('write an IP address, such as 192.168.1.20')
+  return address
 }
 
 function readLimit(text: string): number {

@@ -113,7 +113,7 @@ describe('what is wrong is told with file, line, key, remedy and an example', ()
     ],
     [
       'listen:\n  addresses: [ "localhost" ]\n',
-      'hearth.yaml:2: listen.addresses.0 is no IP address ("localhost"). Example: addresses: "192.168.1.1"',
+      'hearth.yaml:2: listen.addresses.0 is no IP address ("localhost"). Example: addresses: ["192.168.1.1"]',
     ],
     [
       'domain: local\n',
@@ -138,6 +138,22 @@ describe('what is wrong is told with file, line, key, remedy and an example', ()
     [
       'dns:\n  upstreams:\n    - 9.9.9.9\n    - tls://dns.quad9.net\n',
       'hearth.yaml:4: dns.upstreams.1 the upstream "tls://dns.quad9.net" cannot be used: its host is no IP address; the name goes after #; ',
+    ],
+    [
+      'listen: { dns: 5300 }\ndns: { upstreams: [9.9.9.9, "tcp://127.0.0.1:5300"] }\n',
+      'hearth.yaml:2: dns.upstreams.1 is this gateway itself ("tcp://127.0.0.1:5300"): questions would go round in circles. Example: upstreams: ["udp://9.9.9.9"]',
+    ],
+    [
+      'listen: { addresses: ["0.0.0.0"], dot: 853 }\ndns:\n  forward:\n    - zone: corp.example\n      upstreams: ["tls://127.0.0.1"]\n',
+      'hearth.yaml:5: dns.forward.0.upstreams.0 is this gateway itself ("tls://127.0.0.1"): ',
+    ],
+    [
+      'listen: { https: ["192.168.1.1:443"] }\ndns: { upstreams: ["https://doh.example.com/dns-query#192.168.1.1"] }\n',
+      'hearth.yaml:2: dns.upstreams.0 is this gateway itself ("https://doh.example.com/dns-query#192.168.1.1"): ',
+    ],
+    [
+      'dns:\n  forward:\n    - { zone: corp.example, upstreams: [10.0.0.53] }\n    - { zone: Corp.Example., upstreams: [10.0.0.54] }\n',
+      'hearth.yaml:4: dns.forward.1.zone stands there twice ("Corp.Example."): write all of its upstreams in one entry. Example: zone: "corp.example"',
     ],
     [
       'publicUrl: gateway\n',

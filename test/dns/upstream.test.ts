@@ -89,11 +89,12 @@ test("the system's name servers, each once, without our own", () => {
     path,
     '# made by hand\nsearch home.arpa\nnameserver 127.0.0.1\nnameserver 192.168.1.1\n nameserver fd00::0:1 \nnameserver 192.168.1.1\nnameserver fe80::1%eth0\nnameserver\n',
   )
-  expect(systemUpstreams({ own: ['127.0.0.1', '::1'], path }).map(printUpstream)).toEqual([
-    'udp://192.168.1.1',
-    'udp://[fd00::1]',
-  ])
-  expect(systemUpstreams({ own: [], path: `${path}.absent` })).toEqual([])
+  expect(
+    systemUpstreams({ isOwn: ({ address }) => ['127.0.0.1', '::1'].includes(address), path }).map(
+      printUpstream,
+    ),
+  ).toEqual(['udp://192.168.1.1', 'udp://[fd00::1]'])
+  expect(systemUpstreams({ isOwn: () => false, path: `${path}.absent` })).toEqual([])
 })
 
 describe('the file of more authorities', () => {
