@@ -10,6 +10,7 @@ import { findCertifiedNames } from '../store/certificates.ts'
 import type { Store, Tx } from '../store/database.ts'
 import { findHeldNames } from '../store/devices.ts'
 import {
+  octetsOf,
   putRecords,
   readRecordsOf,
   readSurroundings,
@@ -83,7 +84,7 @@ export class DynamicUpdates {
     const names = [...new Map(inQuestion.map((name) => [name.key, name])).values()].filter((name) =>
       name.isAtOrBelow(apex),
     )
-    const { records, total } = await readRecordsOf(tx.db, names.map(ownerText))
+    const { records, total, octets } = await readRecordsOf(tx.db, names.map(ownerText))
     const { serial, hosts } = await readHostsAround(tx.db, around(names, apex), tx.now)
 
     // 2. What becomes of it. From here to the end of the plan nothing waits, so that no other update comes between.
@@ -115,7 +116,12 @@ export class DynamicUpdates {
     try {
       checkKeptForm(
         plan.added,
-        { deviceNames, records: others, total: total - plan.removed.length },
+        {
+          deviceNames,
+          records: others,
+          total: total - plan.removed.length,
+          octets: octets - octetsOf(plan.removed),
+        },
         this.#options,
       )
     } catch (error) {

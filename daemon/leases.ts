@@ -13,6 +13,7 @@ import type { Db, Store } from '../store/database.ts'
 import { findHeldAddresses, findHeldNames } from '../store/devices.ts'
 import {
   listRecordsFrom,
+  octetsOf,
   putRecords,
   readRecordsOf,
   removeRecords,
@@ -180,9 +181,10 @@ export class LeaseRecords {
     const removed = there.filter((record) => !wantedLines.has(line(record)))
     const added = wanted.filter((record) => !thereLines.has(line(record)))
     if (added.length === 0) return { removed, added }
-    const { total } = await readRecordsOf(db, [])
+    const { total, octets } = await readRecordsOf(db, [])
     try {
-      checkKeptForm(added, { deviceNames: [], records: [], total: total - removed.length }, this.#options)
+      const left = { total: total - removed.length, octets: octets - octetsOf(removed) }
+      checkKeptForm(added, { deviceNames: [], records: [], ...left }, this.#options)
       return { removed, added }
     } catch (error) {
       this.#tellOnce(`leases are left out: ${reasonOf(error)}`)

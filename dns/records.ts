@@ -45,6 +45,8 @@ const DEFAULT_TTL = 300
 const MAX_TTL = 0x7fffffff
 
 const MAX_RECORDS = 10_000
+/** Octets of data, as text, of all records: the zones of a home fit into a small machine's memory several times. */
+const MAX_OCTETS = 4 * 1024 * 1024
 /** Octets of data of one RRset: it must fit into one message, also beside others. */
 const MAX_RRSET = 16 * 1024
 
@@ -231,14 +233,16 @@ class RecordBook {
   readonly #deviceNames: ReadonlySet<string>
   readonly #byOwner = new Map<string, ZoneRecord[]>()
   #count: number
+  #octets: number
 
-  constructor({ deviceNames, records, total }: Surroundings, options: RecordOptions) {
+  constructor({ deviceNames, records, total, octets }: Surroundings, options: RecordOptions) {
     this.#options = options
     this.#apex = Name.parse(options.domain)
     this.#overrides = options.overrides.map((domain) => Name.parse(domain))
     this.#deviceNames = new Set(deviceNames)
     for (const record of records) this.#enter(record)
     this.#count = total
+    this.#octets = octets
   }
 
   ttlOf(owner: Name, type: number): number | undefined {
@@ -271,6 +275,12 @@ class RecordBook {
     this.#enter(record)
     if (this.#count > MAX_RECORDS) {
       throw new RecordError('TOO_MANY', `there are already ${MAX_RECORDS} records: remove some first`)
+    }
+    if (this.#octets > MAX_OCTETS) {
+      throw new RecordError(
+        'TOO_MANY',
+        `the data of all records would have more than ${MAX_OCTETS} octets: remove some first`,
+      )
     }
     return record
   }
@@ -375,6 +385,7 @@ class RecordBook {
     if (kept.some((other) => sameData(other, record))) return
     this.#byOwner.set(record.owner, [...kept, record])
     this.#count += 1
+    this.#octets += record.data.length
   }
 }
 

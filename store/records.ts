@@ -29,6 +29,8 @@ export interface Surroundings {
   records: SourcedRecord[]
   /** How many records there are in all. */
   total: number
+  /** Octets of their data as text. */
+  octets: number
 }
 
 /** The surroundings of a record with this owner: the devices at or below it, and its records. Of all if none is named. */
@@ -55,18 +57,14 @@ export async function readSurroundings(db: Db, owner?: string): Promise<Surround
     .orderBy('type')
     .orderBy('data')
     .execute()
-  const { total } = await db
-    .selectFrom('dns_records')
-    .select((columns) => columns.fn.countAll<number>().as('total'))
-    .executeTakeFirstOrThrow()
-  return { deviceNames: names.map(({ name }) => name), records, total }
+  return { deviceNames: names.map(({ name }) => name), records, ...(await readTotals(db)) }
 }
 
-/** The records of some owners, however many, with their sources, and how many records there are in all. */
+/** The records of some owners, however many, with their sources, and how much there is in all. */
 export async function readRecordsOf(
   db: Db,
   owners: readonly string[],
-): Promise<Pick<Surroundings, 'records' | 'total'>> {
+): Promise<Pick<Surroundings, 'records' | 'total' | 'octets'>> {
   const records = await readInChunks(owners, (chunk) =>
     db
       .selectFrom('dns_records')
@@ -74,11 +72,22 @@ export async function readRecordsOf(
       .where('owner', 'in', chunk)
       .execute(),
   )
-  const { total } = await db
+  return { records, ...(await readTotals(db)) }
+}
+
+function readTotals(db: Db): Promise<Pick<Surroundings, 'total' | 'octets'>> {
+  return db
     .selectFrom('dns_records')
-    .select((columns) => columns.fn.countAll<number>().as('total'))
+    .select((columns) => [
+      columns.fn.countAll<number>().as('total'),
+      sql<number>`coalesce(sum(length(data)), 0)`.as('octets'),
+    ])
     .executeTakeFirstOrThrow()
-  return { records, total }
+}
+
+/** Octets of the data of some records. */
+export function octetsOf(records: readonly Pick<ZoneRecord, 'data'>[]): number {
+  return records.reduce((sum, { data }) => sum + data.length, 0)
 }
 
 /** All records that have one source. */

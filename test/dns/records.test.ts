@@ -18,6 +18,7 @@ const withRecords = (...records: SourcedRecord[]): Surroundings => ({
   deviceNames: ['gateway.home.arpa', 'nas.home.arpa'],
   records,
   total: records.length,
+  octets: records.reduce((sum, { data }) => sum + data.length, 0),
 })
 const NOTHING = withRecords()
 
@@ -157,6 +158,20 @@ describe('a record by hand', () => {
       checkRecord({ owner: 'one-more', type: 'A', data: '10.0.0.1' }, withRecords(...records), OPTIONS)
     expect(add).toThrow(expect.objectContaining({ code: 'TOO_MANY' }))
   })
+
+  test('all together have 4 MiB of data at most', () => {
+    const data = Array(60)
+      .fill(`"${'x'.repeat(250)}"`)
+      .join(' ')
+    const records = (count: number) =>
+      Array.from({ length: count }, (_, index) => ({ ...NOTE, owner: `n${index}.home.arpa`, data }))
+    const add = (count: number) =>
+      checkRecord({ owner: 'one-more', type: 'TXT', data }, withRecords(...records(count)), OPTIONS)
+    expect(add(270).owner).toBe('one-more.home.arpa')
+    expect(() => add(277)).toThrow(expect.objectContaining({ code: 'TOO_MANY' }))
+    const file = records(300).map(({ owner }) => `${owner}. TXT ${data}\n`)
+    expect(() => parseImport(file.join(''), NOTHING, OPTIONS)).toThrow('line 277: ')
+  })
 })
 
 describe('removing', () => {
@@ -243,7 +258,7 @@ describe('import and export', () => {
   })
 
   test('an export read by an empty gateway gives the same records by hand', () => {
-    const empty = { deviceNames: ['gateway.home.arpa'], records: [], total: 0 }
+    const empty = { deviceNames: ['gateway.home.arpa'], records: [], total: 0, octets: 0 }
     expect(parseImport(exported, empty, OPTIONS)).toEqual(kept)
   })
 

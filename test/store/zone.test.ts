@@ -163,6 +163,7 @@ describeOnBothEngines('what the zone is made of', (newDatabase) => {
     expect(around.deviceNames.toSorted()).toEqual(['a.lab.home.arpa', 'lab.home.arpa'])
     expect(around.records).toEqual([{ ...record, owner: 'lab.home.arpa', source: 'hand' }])
     expect(around.total).toBe(2)
+    expect(around.octets).toBe(6)
     expect((await readSurroundings(store.db)).records.map(({ source }) => source)).toEqual(['lease', 'hand'])
   })
 
