@@ -19,6 +19,9 @@ const MAX_WAITING = 4096
 /** How many of those may be of clients outside, whose flood is not to hold up the home. */
 const MAX_WAITING_OUTSIDE = 256
 
+/** Milliseconds after which nobody waits for an answer any more, and its place goes to another query. */
+const LONGEST_WAIT = 10_000
+
 /** Hits that nobody was told of yet; while there are so many, further ones are not told of at all. */
 const MAX_UNTOLD = 8192
 
@@ -78,6 +81,8 @@ interface Waiting {
   envelope: Uint8Array
   /** The state's generation when it was asked: an answer from before a change is not kept. */
   generation: number
+  /** Milliseconds since 1970. */
+  since: number
 }
 
 /**
@@ -146,8 +151,7 @@ export class UdpLoop {
     for (const { id, responses, reuse } of findings) {
       const waiting = this.#waiting.get(id)
       if (waiting === undefined) continue
-      this.#waiting.delete(id)
-      if (!waiting.isLocal) this.#waitingOutside -= 1
+      this.#giveUpPlace(id, waiting)
       if (fd !== waiting.fd && fd !== -1) this.#batch.send(fd)
       fd = waiting.fd
       for (const response of responses) {
@@ -231,7 +235,22 @@ export class UdpLoop {
     })
   }
 
+  #giveUpPlace(id: number, { isLocal }: Waiting): void {
+    this.#waiting.delete(id)
+    if (!isLocal) this.#waitingOutside -= 1
+  }
+
+  /** Makes room where the one that waits longest waits in vain. */
+  #expireOldest(now: number): void {
+    const [oldest] = this.#waiting
+    if (oldest === undefined) return
+    const [id, waiting] = oldest
+    if (Math.abs(now - waiting.since) > LONGEST_WAIT) this.#giveUpPlace(id, waiting)
+  }
+
   #miss(fd: number, slot: number, isLocal: boolean): void {
+    const now = this.#options.clock.now()
+    if (this.#waiting.size >= MAX_WAITING) this.#expireOldest(now)
     const isFull = !isLocal && this.#waitingOutside >= MAX_WAITING_OUTSIDE
     if (isFull || this.#waiting.size >= MAX_WAITING) {
       this.#options.state.countDropped()
@@ -247,7 +266,7 @@ export class UdpLoop {
     const query = memory.slice(queryAt, queryAt + this.#batch.queryLength(slot))
     const envelope = this.#batch.envelope(slot)
     if (!isLocal) this.#waitingOutside += 1
-    this.#waiting.set(id, { fd, isLocal, query, envelope, generation: this.#generation })
+    this.#waiting.set(id, { fd, isLocal, query, envelope, generation: this.#generation, since: now })
     this.#misses.push({ id, query, client: memory.slice(clientAt, clientAt + client.length) })
   }
 }

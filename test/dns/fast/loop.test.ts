@@ -2,12 +2,13 @@ import { createSocket, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { networkInterfaces } from 'node:os'
 import { afterEach, describe, expect, test } from '@jest/globals'
-import { systemClock } from '../../../base/clock.ts'
+import { type Clock, systemClock } from '../../../base/clock.ts'
 import { openLibc } from '../../../dns/fast/libc.ts'
 import { type Finding, type Hit, type Miss, UdpLoop } from '../../../dns/fast/loop.ts'
 import { openUdpSocket } from '../../../dns/fast/sockets.ts'
 import { LoopState } from '../../../dns/fast/state.ts'
 import { decodeMessage, encodeMessage } from '../../../wire/message.ts'
+import { TestClock } from '../../support/testClock.ts'
 import { query } from '../harness.ts'
 
 const libc = openLibc()!
@@ -18,7 +19,7 @@ afterEach(() => {
 })
 
 /** A loop on a real socket, whose misses are collected. */
-function loopOn(address: string, isLocal = true) {
+function loopOn(address: string, isLocal = true, clock: Clock = systemClock) {
   const { fd, port } = openUdpSocket(libc, address, 0, 1 << 20)
   const wakeUp = libc.eventfd(0, 0o2004000)
   opened.push(
@@ -33,7 +34,7 @@ function loopOn(address: string, isLocal = true) {
     sockets: [fd],
     wakeUp,
     state,
-    clock: systemClock,
+    clock,
     isLocal: () => isLocal,
     onMisses: (list) => misses.push(...list),
     onHits: (list) => hits.push(...list),
@@ -138,6 +139,21 @@ test('each query that is answered at once is told of, until too many wait to be 
   state.addUntold(10_000)
   await ask(2)
   expect(hits).toHaveLength(1)
+})
+
+test('queries that are never answered do not keep the places of others for ever', async () => {
+  const clock = new TestClock()
+  const { loop, port, misses, state } = loopOn('127.0.0.1', true, clock)
+  const { socket } = await client(port, '127.0.0.1')
+  const seen = () => misses.length + state.snapshot().dropped
+  for (let sent = 0; sent < 4200; ) {
+    for (let burst = 0; burst < 50; burst += 1, sent += 1) socket.send(NAS)
+    await until(loop, () => seen() === sent)
+  }
+  expect(misses).toHaveLength(4096)
+  clock.pass(11_000)
+  socket.send(NAS)
+  await until(loop, () => misses.length === 4097)
 })
 
 test('what was answered before a change is not answered so after it', async () => {
